@@ -1,0 +1,42 @@
+"""genoseq: models of genomes and proteins, and the pipelines that use them.
+
+Public names are loaded on first use, so that ``import genoseq`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genoseq.align.aligner import Aligner as Aligner
+    from genoseq.align.aligner import Alignment as Alignment
+    from genoseq.align.index import build_index as build_index
+    from genoseq.errors import GenoseqError as GenoseqError
+    from genoseq.seqs.fastx import read_fastx as read_fastx
+    from genoseq.seqs.record import Record as Record
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Aligner": "genoseq.align.aligner",
+    "Alignment": "genoseq.align.aligner",
+    "GenoseqError": "genoseq.errors",
+    "Record": "genoseq.seqs.record",
+    "build_index": "genoseq.align.index",
+    "read_fastx": "genoseq.seqs.fastx",
+}
+
+__all__ = ["Aligner", "Alignment", "GenoseqError", "Record", "__version__", "build_index", "read_fastx"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'genoseq' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,248 @@
+"""The mapper as an object: batches of reads in, records out, in input order, whatever the number of threads.
+
+::
+
+    batches -> place_batch -> [pairs: rescue_batch] -> finish_* -> Records -> SAM text | Alignment
+
+All of it but the reading runs without the GIL. For pairs, the first 10,000 are placed before anything is written: the
+insert-size distribution is learned from them, and it does not depend on how the reads were cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genoseq.align.alignment import Alignment
+from genoseq.align.index import Index
+from genoseq.align.mapq import chance_score
+from genoseq.align.pairing import InsertModel, learn_inserts, rescue_batch, sample_inserts
+from genoseq.align.place import MAX_LENGTH, WIDE, Places, Scratch, make_scratch, place_batch
+from genoseq.align.presets import settings_for
+from genoseq.align.records import Records, finish_pairs, finish_singles, make_records
+from genoseq.align.sam import NameTable, format_records, header_text, text_room
+from genoseq.parallel import ordered_map
+from genoseq.seqs.alphabet import CODES, COMPLEMENTS
+from genoseq.seqs.batch import ReadBatch, batch_of, interleave, strip_mate_suffixes
+from genoseq.seqs.chunks import read_chunks
+from genoseq.seqs.record import Record
+
+if TYPE_CHECKING:
+    import pysam
+
+__all__ = ["Aligner", "Alignment", "MappedBatch"]
+
+LEARNING_PAIRS = 10_000
+BATCH = 4096
+KEPT = 16
+"""Places kept of a read, at least."""
+
+
+@dataclass(frozen=True)
+class MappedBatch:
+    """The records of one batch of reads, and the reads."""
+
+    reads: ReadBatch
+    records: Records
+    text: NDArray[np.uint8]
+    """SAM lines."""
+
+
+@dataclass
+class Aligner:
+    """Maps reads to an index.
+
+    >>> import genoseq                                                    # doctest: +SKIP
+    >>> aligner = genoseq.Aligner.open("ecoli")                           # doctest: +SKIP
+    >>> for hit in aligner.map("reads.fq"):                               # doctest: +SKIP
+    ...     print(hit.name, hit.contig, hit.start, hit.mapq, hit.cigar)
+
+    Attributes:
+        index: the opened index.
+        threads: threads that map.
+        preset: name of the search settings, see :data:`genoseq.align.presets.PRESETS`.
+        secondary: secondary records of a read at most.
+        seed: decides between equally good places.
+        read_group: ID for the RG tag, or None.
+    """
+
+    index: Index
+    threads: int = 1
+    preset: str = "default"
+    secondary: int = 0
+    seed: int = 0
+    read_group: str | None = None
+    inserts: InsertModel | None = field(default=None, init=False)
+    """Insert sizes learned in the last paired run."""
+
+    def __post_init__(self) -> None:
+        self._chance = chance_score(self.index.bases)
+        self._settings = settings_for(self.preset, chance=self._chance)
+        self._names = NameTable.of(self.index.names)
+        self._longest_name = max(len(name.encode()) for name in self.index.names)
+        self._group = np.frombuffer((self.read_group or "").encode(), np.uint8)
+
+    @classmethod
+    def open(
+        cls,
+        index: str | Path,
+        *,
+        threads: int = 1,
+        preset: str = "default",
+        secondary: int = 0,
+        seed: int = 0,
+        read_group: str | None = None,
+    ) -> Aligner:
+        """Open an index by folder, registered name, or FASTA (then it is built and cached).
+
+        Raises:
+            IndexFormatError: the index cannot be used. InputError: there is none of this name.
+        """
+        from genoseq.align.registry import find_index
+
+        return cls(
+            Index.open(find_index(str(index), threads=threads)),
+            threads=threads, preset=preset, secondary=secondary, seed=seed, read_group=read_group,
+        )  # fmt: skip
+
+    def header(self, *, command: str = "", read_group: str | None = None, sorted_by: str = "unsorted") -> str:
+        """Text of the SAM header; ``read_group`` is a whole ``@RG`` line."""
+        from genoseq import __version__
+
+        return header_text(
+            self.index.names, self.index.lengths, self.index.md5,
+            version=__version__, command=command, read_group=read_group, sorted_by=sorted_by,
+        )  # fmt: skip
+
+    def pysam_header(self) -> pysam.AlignmentHeader:
+        """The header for records made by :meth:`Alignment.to_pysam`."""
+        import pysam
+
+        return pysam.AlignmentHeader.from_text(self.header(command="genoseq.Aligner"))
+
+    def map(
+        self, reads: str | Path | Iterable[Record | tuple[str, str]], *, paired: bool = False
+    ) -> Iterator[Alignment]:
+        """Map reads and yield their alignments as they are ready, in input order; unmapped reads too.
+
+        Args:
+            reads: a FASTA or FASTQ file, or records, or (name, sequence) tuples.
+            paired: mates follow one another.
+        """
+        batches = read_chunks(reads, batch_size=BATCH) if isinstance(reads, str | Path) else _batches(reads)
+        if paired:
+            batches = map(strip_mate_suffixes, batches)
+        for mapped in self.map_batches(batches, paired=paired):
+            for line in mapped.text.tobytes().decode().splitlines():
+                yield Alignment.from_sam(line)
+
+    def map_batches(self, batches: Iterable[ReadBatch], *, paired: bool = False) -> Iterator[MappedBatch]:
+        """Map batches of reads (mates side by side if ``paired``); one result for each batch, in order."""
+        if not paired:
+            yield from ordered_map(self._map_singles, batches, threads=self.threads)
+            return
+        source = iter(batches)
+        held: list[tuple[ReadBatch, Places]] = []
+        seen = 0
+
+        def learning() -> Iterator[ReadBatch]:
+            nonlocal seen
+            while seen < LEARNING_PAIRS:
+                batch = next(source, None)
+                if batch is None:
+                    return
+                seen += len(batch) // 2
+                yield batch
+
+        held.extend(ordered_map(lambda batch: (batch, self._place(batch)), learning(), threads=self.threads))
+        model = self.inserts = self._learn(held)
+
+        def work() -> Iterator[tuple[ReadBatch, Places | None]]:
+            held.reverse()
+            while held:
+                yield held.pop()
+            for batch in source:
+                yield batch, None
+
+        yield from ordered_map(lambda job: self._map_pairs(*job, model=model), work(), threads=self.threads)
+
+    def _learn(self, held: list[tuple[ReadBatch, Places]]) -> InsertModel:
+        sizes: list[NDArray[np.int64]] = []
+        orientations: list[NDArray[np.int64]] = []
+        left = LEARNING_PAIRS
+        for batch, places in held:
+            pairs = min(len(batch) // 2, left)
+            left -= pairs
+            size, orientation = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
+            n = sample_inserts(places, np.diff(batch.offsets), pairs, size, orientation)
+            sizes.append(size[:n])
+            orientations.append(orientation[:n])
+        empty = [np.empty(0, np.int64)]
+        return learn_inserts(np.concatenate(sizes or empty), np.concatenate(orientations or empty))
+
+    def _scratch(self, batch: ReadBatch) -> Scratch:
+        longest = int(np.diff(batch.offsets).max(initial=0))
+        return Scratch(*make_scratch(min(longest, MAX_LENGTH), WIDE))
+
+    def _place(self, batch: ReadBatch) -> Places:
+        n = len(batch)
+        kept = max(KEPT, self.secondary + 1)
+        columns = (np.empty((n, kept), np.int64) for _ in range(6))
+        places = Places(np.zeros(n, np.int64), *columns, np.ones(n))
+        place_batch(
+            self.index.arrays, self._settings, self._scratch(batch), batch.seq, batch.offsets,
+            batch.names, batch.name_offsets, CODES, self.seed, places,
+        )  # fmt: skip
+        return places
+
+    def _map_singles(self, batch: ReadBatch) -> MappedBatch:
+        places = self._place(batch)
+        records = make_records(len(batch), len(batch.seq), 1 + self.secondary)
+        finish_singles(
+            self.index.arrays, self._scratch(batch), batch.seq, batch.offsets, CODES, places, self._chance,
+            self.secondary, records,
+        )  # fmt: skip
+        return MappedBatch(batch, records, self._text(batch, records))
+
+    def _map_pairs(self, batch: ReadBatch, places: Places | None, *, model: InsertModel) -> MappedBatch:
+        if places is None:
+            places = self._place(batch)
+        scratch = self._scratch(batch)
+        arrays = self.index.arrays
+        rescue_batch(arrays, self._settings, model, scratch, batch.seq, batch.offsets, CODES, places)
+        records = make_records(len(batch), len(batch.seq), 1 + self.secondary)
+        finish_pairs(
+            arrays, model, scratch, batch.seq, batch.offsets, CODES, places, self._chance, self.secondary, records
+        )
+        return MappedBatch(batch, records, self._text(batch, records))
+
+    def _text(self, batch: ReadBatch, records: Records) -> NDArray[np.uint8]:
+        room = text_room(records, batch.name_offsets, batch.offsets, self._longest_name, len(self._group))
+        out = np.empty(room, np.uint8)
+        size = format_records(
+            records, batch.names, batch.name_offsets, batch.seq, batch.qual, batch.offsets, batch.has_quality,
+            self._names.text, self._names.offsets, self.index.arrays.codes, self.index.arrays.offsets,
+            CODES, COMPLEMENTS, self._group, out,
+        )  # fmt: skip
+        return out[:size]
+
+
+def _batches(records: Iterable[Record | tuple[str, str]]) -> Iterator[ReadBatch]:
+    """Batches of records; a batch ends where qualities begin or end, since a batch has them for all reads or none."""
+    source = iter(records)
+    first = 0
+    while chunk := list(islice(source, BATCH)):
+        made = [record if isinstance(record, Record) else Record(record[0], "", record[1]) for record in chunk]
+        start = 0
+        for i in range(1, len(made) + 1):
+            if i == len(made) or (made[i].quality is None) != (made[start].quality is None):
+                part = made[start:i]
+                yield batch_of(part, first_record=first, has_quality=part[0].quality is not None, keep_comments=False)
+                first += len(part)
+                start = i

@@ -1,0 +1,62 @@
+"""How sure a place is: the posterior probability of the place chosen among all that were found.
+
+An edit costs an alignment about ``MATCH + MISMATCH`` points of score; in a read of edit rate ``e`` a mismatch at the true place is
+``(e / 3) / (1 - e)`` times as probable as a match. Each point of score is therefore worth ``weight(e)`` nats of evidence, and
+the posterior of place ``i`` is ``exp(weight * score_i) / sum_j exp(weight * score_j)`` over the places found, with one more
+candidate that stands for a chance match somewhere else: it scores what random sequence of the reference's size scores.
+MAPQ is ``-10 log10(1 - posterior)`` (SAM specification), at most 60.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genoseq.align.scoring import END_BONUS, MATCH, MISMATCH
+from genoseq.kernels import kernel
+
+__all__ = ["MAX_MAPQ", "chance_score", "evidence_weight", "phred", "single_quality"]
+
+MAX_MAPQ = 60
+
+
+def chance_score(bases: int) -> int:
+    """Score that the best chance alignment of a read reaches in a reference of ``bases`` bp, end bonuses included.
+
+    Karlin-Altschul's expected maximum, ``log(K m n) / lambda`` with the gapped constants of the score in use, measured on random
+    reads against shuffled genomes (``tests/unit/align/test_mapq.py`` holds it to that).
+    """
+    return round(np.log(0.1 * 150 * 2 * max(bases, 1000)) / 0.52)
+
+
+@kernel
+def evidence_weight(score, length):
+    """Nats of evidence per point of score, for a read whose best place scores ``score`` with end bonuses."""
+    lost = MATCH * length + 2 * END_BONUS - score
+    rate = (lost / (MATCH + MISMATCH + 1.0) + 1.0) / (length + 10.0)
+    rate = min(max(rate, 0.001), 0.6)
+    return min(1.4, max(0.15, np.log((1.0 - rate) / (rate / 3.0)) / (MATCH + MISMATCH)))
+
+
+@kernel
+def phred(wrong):
+    """MAPQ of a probability of being wrong: 0 to MAX_MAPQ."""
+    if wrong >= 1.0:
+        return 0
+    if wrong <= 1e-6:
+        return MAX_MAPQ
+    return min(MAX_MAPQ, int(-10.0 * np.log10(wrong) + 0.499))
+
+
+@kernel
+def single_quality(scores, count, chosen, length, chance, unseen):
+    """MAPQ of place ``chosen`` among ``scores[:count]`` (with end bonuses, best first).
+
+    Args:
+        chance: from :func:`chance_score`; unseen: probability that an equal place was not seen.
+    """
+    weight = evidence_weight(scores[0], length)
+    others = np.exp(weight * (chance - scores[chosen])) + unseen
+    for p in range(count):
+        if p != chosen:
+            others += np.exp(weight * (scores[p] - scores[chosen]))
+    return phred(others / (1.0 + others))

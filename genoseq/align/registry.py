@@ -1,0 +1,136 @@
+"""Which index a user means: a folder, a registered name, a FASTA to build from, or the default."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from genoseq.align.index import Index, build_index, is_index
+from genoseq.embed.window import WindowEncoder
+from genoseq.errors import IndexFormatError, InputError
+from genoseq.kernels import cache_folder
+from genoseq.outputs import whole_file
+
+__all__ = ["Registry", "data_folder", "find_index"]
+
+log = logging.getLogger(__name__)
+
+
+def data_folder() -> Path:
+    """Folder for what a user wants to keep: ``$GENOSEQ_HOME``, else ``$XDG_DATA_HOME/genoseq`` or ``~/.local/share/genoseq``."""
+    chosen = os.environ.get("GENOSEQ_HOME")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "genoseq"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Names of a user's indexes, kept in ``indexes.json``.
+
+    Attributes:
+        paths: folder of each name, in the order they were registered.
+        default: the name used where none is given, or None.
+    """
+
+    paths: dict[str, str]
+    default: str | None
+
+    @staticmethod
+    def file() -> Path:
+        """Where the registry is kept."""
+        return data_folder() / "indexes.json"
+
+    @classmethod
+    def load(cls) -> Registry:
+        """Read it; an absent file is an empty registry.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        try:
+            stored = json.loads(cls.file().read_text())
+            return cls({str(name): str(path) for name, path in stored["indexes"].items()}, stored["default"])
+        except FileNotFoundError:
+            return cls({}, None)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"cannot be read ({error})", path=cls.file(), remedy="delete it and register anew") from error
+
+    def save(self) -> None:
+        """Write it, whole or not at all."""
+        self.file().parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.file()) as temporary:
+            content = {"format": "genoseq.index-registry", "version": 1, "indexes": self.paths, "default": self.default}
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+    def register(self, name: str, folder: Path) -> Registry:
+        """The registry with one more name; the first one registered becomes the default."""
+        return Registry({**self.paths, name: str(folder.resolve())}, self.default or name)
+
+    def with_default(self, name: str) -> Registry:
+        """The registry with another default.
+
+        Raises:
+            InputError: no such name.
+        """
+        if name not in self.paths:
+            known = ", ".join(self.paths) or "none"
+            raise InputError(f"no index is registered as {name!r}; registered: {known}")
+        return Registry(self.paths, name)
+
+
+def find_index(
+    given: str | None, *, threads: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Path:
+    """Folder of the index meant by ``-x`` (or ``$GENOSEQ_INDEX``, or the default).
+
+    Args:
+        given: a folder, a registered name, or a FASTA file, whose index is then built once and cached; None for the default.
+
+    Raises:
+        InputError: nothing fits; the message says how to make an index.
+    """
+    registry = Registry.load()
+    make = "make one with `genoseq index REF --name NAME`, or give `-x NAME|FOLDER|REF.fa`"
+    if given is None:
+        given = os.environ.get("GENOSEQ_INDEX") or registry.default
+        if given is None:
+            raise InputError("no index was given and none is registered", remedy=make)
+    path = Path(given)
+    if path.is_dir():
+        if not is_index(path):
+            raise IndexFormatError("this folder is no genoseq index", path=path, remedy=make)
+        return path
+    if given in registry.paths:
+        folder = Path(registry.paths[given])
+        if not is_index(folder):
+            raise IndexFormatError(f"the index registered as {given!r} is no longer there", path=folder, remedy=make)
+        return folder
+    if path.is_file():
+        return _cached(path, threads=threads, progress=progress)
+    known = ", ".join(registry.paths) or "none"
+    raise InputError(f"no index {given!r}: no such folder or file, and no such name; registered: {known}", remedy=make)
+
+
+def _cached(reference: Path, *, threads: int, progress: Callable[[int, int], None] | None) -> Path:
+    """Index of a FASTA file in the cache, built now if it is not there or cannot be opened any more."""
+    state = reference.stat()
+    encoder = WindowEncoder.shipped()
+    key = f"{reference.resolve()}|{state.st_size}|{state.st_mtime_ns}|{encoder.digest}"
+    folder = cache_folder() / "indexes" / f"{reference.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if is_index(folder):
+        try:
+            Index.open(folder)
+            return folder
+        except IndexFormatError as error:
+            log.warning("%s; building it again", error)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log.info("%s: building an index, kept in %s", reference, folder)
+    build_index(reference, folder, threads=threads, progress=progress)
+    return folder

@@ -1,0 +1,166 @@
+"""``genoseq align``: map reads to an index and write SAM, BAM or CRAM."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from genoseq.cli.options import threads_option
+
+if TYPE_CHECKING:
+    from genoseq.seqs.chunks import ChunkReader
+    from genoseq.seqs.pairs import PairReader
+
+__all__ = ["align"]
+
+log = logging.getLogger("genoseq.align")
+
+
+@click.command(name="align")
+@click.argument("reads")
+@click.argument("mates", required=False)
+@click.option("-x", "--index", "index_name", metavar="NAME|DIR|REF", help="Index: a registered name, a folder, or a FASTA.")
+@click.option("-o", "--output", metavar="FILE", help="Output; .sam, .bam or .cram. Default: SAM to standard output.")
+@click.option("-O", "--output-format", "kind", type=click.Choice(["sam", "bam", "cram"]), help="Format, if not by name.")
+@click.option("-p", "--interleaved", is_flag=True, help="READS holds pairs, mates one after the other.")
+@click.option("--sort", "ordered", is_flag=True, help="Sort by coordinate; BAM and CRAM are indexed too.")
+@click.option("-R", "--read-group", metavar="LINE", help=r"Read group, as '@RG\tID:a\tSM:b'.")
+@click.option("--max-secondary", type=click.IntRange(0, 100), default=0, show_default=True, help="Other places to report.")
+@click.option("--unmapped-out", metavar="FILE", help="Also write reads without a place (pairs: both mates) as FASTQ[.gz].")
+@click.option("--preset", default="default", show_default=True, help="default, fast or sensitive.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Draws among equal places.")
+@click.option("--summary", metavar="FILE", help="Write counts as JSON.")
+@click.option("--coverage", metavar="FILE", help="Write a figure of the depth along the reference (PNG, PDF or SVG).")
+@threads_option
+def align(
+    reads: str,
+    mates: str | None,
+    index_name: str | None,
+    output: str | None,
+    kind: str | None,
+    interleaved: bool,
+    ordered: bool,
+    read_group: str | None,
+    max_secondary: int,
+    unmapped_out: str | None,
+    preset: str,
+    seed: int,
+    summary: str | None,
+    coverage: str | None,
+    threads: int,
+) -> None:
+    """Map READS, or pairs of READS and MATES (FASTA or FASTQ; plain, gzip, bgzip or zstd; - is standard input).
+
+    The index is -x, else $GENOSEQ_INDEX, else the default one of `genoseq index --list`. With -x REF.fa an index is built
+    once and cached.
+    """
+    if mates is not None and interleaved:
+        raise click.UsageError("-p says that READS holds both mates, but MATES is given too")
+    from genoseq.align.aligner import Aligner
+    from genoseq.align.index import Index
+    from genoseq.align.output import alignment_output, output_format, unmapped_output
+    from genoseq.align.registry import find_index
+    from genoseq.align.sam import read_group_line
+    from genoseq.align.summary import Summary
+    from genoseq.errors import UsageError
+    from genoseq.log import Progress
+    from genoseq.outputs import check_writable, whole_file
+
+    group = read_group_line(read_group) if read_group is not None else None
+    form = output_format(output, kind)
+    figure_form = Path(coverage).suffix.lower().lstrip(".") if coverage else ""
+    if coverage and figure_form not in ("png", "pdf", "svg"):
+        raise UsageError(f"--coverage {coverage}: end the name in .png, .pdf or .svg")
+    targets = [path for path in (output, unmapped_out, summary, coverage) if path not in (None, "-")]
+    if len({str(Path(path).resolve()) for path in targets}) < len(targets):
+        raise UsageError("two outputs have the same name")
+    for path in targets:
+        check_writable(path)
+
+    with _index_progress() as report:
+        folder = find_index(index_name, threads=threads, progress=report)
+    index = Index.open(folder)
+    aligner = Aligner(
+        index, threads=threads, preset=preset, secondary=max_secondary, seed=seed,
+        read_group=group[1] if group else None,
+    )  # fmt: skip
+    began = time.monotonic()
+    paired = interleaved or mates is not None
+    counts = Summary(index)
+    header = aligner.header(
+        command=shlex.join(["genoseq", *sys.argv[1:]]).replace("\t", " "),
+        read_group=group[0] if group else None,
+        sorted_by="coordinate" if ordered else "unsorted",
+    )
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(_reader(reads, mates, interleaved))
+        aside = stack.enter_context(unmapped_output(unmapped_out))
+        sink = stack.enter_context(
+            alignment_output(output, kind=form, ordered=ordered, threads=threads, longest_contig=max(index.lengths))
+        )
+        progress = stack.enter_context(Progress(reader.size, unit="bytes", label="mapping"))
+        sink.write(header.encode())
+        for mapped in aligner.map_batches(reader, paired=paired):
+            sink.write(mapped.text.data)
+            counts.add(mapped.reads, mapped.records)
+            if aside is not None:
+                aside.write(mapped.reads, mapped.records)
+            progress.update(reader.position - progress.done)
+    seconds = time.monotonic() - began
+    if counts.counts["reads"] == 0:
+        log.warning("%s: no reads", reads)
+    if counts.counts["too_long_reads"]:
+        from genoseq.align.place import MAX_LENGTH
+
+        log.warning("%d reads longer than %d bp were written unmapped", counts.counts["too_long_reads"], MAX_LENGTH)
+    if summary is not None:
+        settings = {"preset": preset, "seed": seed, "max_secondary": max_secondary, "paired": paired}
+        content = counts.as_dict(inserts=aligner.inserts, seconds=seconds, settings=settings)
+        with whole_file(summary) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+    if coverage is not None:
+        from genoseq.report.coverage import draw_coverage
+
+        with whole_file(coverage) as temporary:
+            draw_coverage(counts, temporary, title=f"{Path(reads).name} on {folder.name}", format=figure_form)
+    log.info(counts.sentence(seconds))
+
+
+@contextlib.contextmanager
+def _reader(reads: str, mates: str | None, interleaved: bool) -> Iterator[ChunkReader | PairReader]:
+    """The reads in batches: mates side by side, under one name."""
+    from genoseq.align.aligner import BATCH
+    from genoseq.seqs.chunks import read_chunks
+    from genoseq.seqs.pairs import read_interleaved_chunks, read_pair_chunks
+
+    if mates is not None:
+        reader: ChunkReader | PairReader = read_pair_chunks(reads, mates, batch_size=BATCH)
+    elif interleaved:
+        reader = read_interleaved_chunks(reads, batch_size=BATCH)
+    else:
+        reader = read_chunks(reads, batch_size=BATCH)
+    with contextlib.closing(reader):
+        yield reader
+
+
+@contextlib.contextmanager
+def _index_progress() -> Iterator[object]:
+    """A progress bar for an index that is built on the way; it shows nothing if none is."""
+    from genoseq.log import Progress
+
+    with Progress(None, unit="codes", label="indexing") as progress:
+
+        def report(done: int, total: int) -> None:
+            progress.total = total
+            progress.update(done - progress.done)
+
+        yield report

@@ -1,0 +1,175 @@
+"""The ``genoseq`` command: the table of commands, the options before them, and what becomes of every error.
+
+Listing the commands imports none of them. Exit status: 0 done, 1 something is wrong with the data or the machine,
+2 usage, 130 interrupted, 143 terminated, 141 whoever read the output went away.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NamedTuple
+
+import click
+
+from genoseq import __version__, log
+from genoseq.errors import GenoseqError
+
+__all__ = ["COMMANDS", "Entry", "cli", "main"]
+
+INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141
+
+
+class Entry(NamedTuple):
+    """Where a command is (``module:attribute``) and the line about it in ``genoseq --help``."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "index": Entry("genoseq.cli.index:index", "Build the index of a reference genome."),
+    "align": Entry("genoseq.cli.align:align", "Map reads to an indexed genome; write SAM or BAM."),
+    "train": Entry("genoseq.cli.train:train", "Train a model from a recipe."),
+    "simulate": Entry("genoseq.cli.simulate:simulate", "Simulate reads with a known true place."),
+    "judge": Entry("genoseq.cli.judge:judge", "Judge where a mapper put simulated reads."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now; None if there is none."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but an unknown name lists the known ones."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(f"No such command {args[0]!r}. Commands: {', '.join(COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"genoseq {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what is being done.")
+@click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+def cli(quiet: bool, verbose: bool, debug: bool) -> None:
+    """Map reads by learned embeddings of sequence windows, and train those embeddings.
+
+    Data go to standard output, everything else to standard error. `genoseq COMMAND --help` explains a command.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other")
+    log.configure(verbosity=-1 if quiet else 1 if verbose else 0)
+
+
+class _Terminated(BaseException):
+    """The process was asked to end (SIGTERM); raised so that half-written outputs are removed on the way out."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        args: the arguments; those of the process unless given.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    before = _on_terminate(_terminate)
+    debug = False
+    try:
+        context = cli.make_context("genoseq", arguments)
+        debug = bool(context.params["debug"])
+        with context:
+            cli.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _report("interrupted", INTERRUPTED, debug=debug)
+    except _Terminated:
+        return _report("terminated", TERMINATED, debug=debug)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except GenoseqError as error:
+        return _report(f"error: {error}", error.exit_code, debug=debug)
+    except BrokenPipeError:
+        _abandon_stdout()
+        return PIPE_CLOSED
+    except OSError as error:
+        from genoseq.outputs import describe_os_error
+
+        if error.errno == errno.ENOSPC:
+            _abandon_stdout()
+        return _report(f"error: {describe_os_error(error)}", 1, debug=debug)
+    except MemoryError:
+        return _report("error: out of memory", 1, debug=debug)
+    except Exception as error:
+        hint = "" if debug else "; run `genoseq --debug ...` to see where"
+        text = f"internal error, a defect of genoseq: {type(error).__name__}: {error}{hint}"
+        return _report(f"error: {text}", 1, debug=debug)
+    finally:
+        if before is not None:
+            _on_terminate(before)
+
+
+def _report(text: str, status: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"genoseq: {text}", err=True)
+    return status
+
+
+def _abandon_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush cannot fail."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+    except (OSError, ValueError):  # standard output is no file (a test holds it) or is closed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _on_terminate(handler: Any) -> Any:
+    """Set the handler of SIGTERM and return the one before; None outside the main thread, where it cannot be set."""
+    try:
+        return signal.signal(signal.SIGTERM, handler)
+    except ValueError:
+        return None

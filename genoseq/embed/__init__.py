@@ -1,0 +1,1 @@
+"""From sequence to codes: content anchors and the windows around them."""

@@ -1,0 +1,143 @@
+"""The one decorator behind every compiled inner loop, and the machine instructions numba does not expose.
+
+A kernel is a plain Python function over numpy arrays that numba compiles to machine code on first use. Compiled code is
+kept in a cache folder keyed by the content of *all* kernel sources of the package: numba's own cache looks only at the
+file of the function itself and would serve stale code when a function it calls, in another file, has changed.
+
+The cache lives in ``$GENOSEQ_CACHE`` (else ``$XDG_CACHE_HOME/genoseq``, else ``~/.cache/genoseq``). Where no such folder
+can be written, kernels are compiled anew in each process, which costs about a minute and changes no result.
+
+``GENOSEQ_NO_JIT=1`` runs every kernel as plain Python: slow, and the reference the compiled code is tested against.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.extending import intrinsic
+
+__all__ = ["cache_folder", "kernel", "load_word", "popcount", "prefetch"]
+
+PACKAGE = Path(__file__).parent
+
+
+def cache_folder() -> Path:
+    """Folder for everything genoseq may throw away and make again (compiled kernels, indexes built on the fly)."""
+    chosen = os.environ.get("GENOSEQ_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "genoseq"
+
+
+@functools.cache
+def _sources_digest() -> str:
+    """SHA-256 (16 hex digits) over the sources of all modules that define kernels."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        source = path.read_bytes()
+        if b"@kernel" in source or path == Path(__file__):
+            digest.update(source)
+    return digest.hexdigest()[:16]
+
+
+class _PackageLocator(_CacheLocator):
+    """Places compiled kernels in genoseq's own cache folder, one subfolder per state of the sources."""
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        self._module = Path(py_file).stem
+        self._line = py_func.__code__.co_firstlineno
+        self._folder = cache_folder() / "kernels" / _sources_digest()
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return _sources_digest()
+
+    def get_disambiguator(self) -> str:
+        return f"{self._module}{self._line}"
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _PackageLocator | None:
+        locator = cls(py_func, py_file)
+        try:
+            locator.ensure_cache_path()
+        except OSError:
+            return None
+        return locator
+
+
+class _PackageCacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_PackageLocator]
+
+
+class _PackageCache(FunctionCache):
+    _impl_class = _PackageCacheImpl
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile ``function`` with numba: releases the GIL, wraps no negative index, no fast-math, cached on disk.
+
+    The plain Python function stays available as ``function.py_func``.
+    """
+    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    if os.environ.get("GENOSEQ_NO_JIT"):
+        return function
+    try:
+        compiled._cache = _PackageCache(function)
+    except RuntimeError:  # numba: "no locator available": the cache folder cannot be written
+        return compiled
+    return compiled
+
+
+@intrinsic
+def popcount(typingctx: Any, value: Any) -> Any:
+    """Number of set bits of a 64-bit unsigned integer (the CPU's own instruction)."""
+    signature = types.uint64(types.uint64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return signature, codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
+    """Hint that ``array[index]`` (one-dimensional) will be read soon. Never changes a result."""
+    signature = types.void(array, types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        struct = context.make_array(sig.args[0])(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), ir.IntType(8).as_pointer())
+        int32 = ir.IntType(32)
+        hint = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            fnty=ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), int32, int32, int32]),
+        )
+        builder.call(hint, [pointer, int32(0), int32(3), int32(1)])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def load_word(typingctx: Any, array: Any, offset: Any) -> Any:
+    """The 8 bytes at ``array[offset : offset + 8]`` of a uint8 array as one little-endian uint64, at any alignment."""
+    signature = types.uint64(array, types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        struct = context.make_array(sig.args[0])(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), ir.IntType(64).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return signature, codegen

@@ -1,0 +1,181 @@
+"""Outputs that appear whole or not at all.
+
+A result is written under a temporary name beside its place, flushed to the disk, and renamed. A run that fails or
+is interrupted leaves what stood there before, and no half-written file that a later step could take for a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from genoseq.errors import OutputError, Pathlike
+
+__all__ = ["check_writable", "describe_os_error", "whole_file", "whole_folder"]
+
+
+@contextlib.contextmanager
+def whole_file(path: Pathlike) -> Iterator[Path]:
+    """Give a temporary path in the same folder; rename it to ``path`` if the block succeeds, remove it if not.
+
+    A path that is no regular file (``/dev/null``, a named pipe) is given as it is: it cannot be replaced by a rename.
+
+    Raises:
+        OutputError: the folder is missing, read-only or full.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "table.tsv"
+    >>> with whole_file(target) as temporary:
+    ...     _ = temporary.write_text("a\\tb\\n")
+    >>> target.read_text()
+    'a\\tb\\n'
+    """
+    target = Path(path)
+    check_writable(target)
+    if target.is_dir():
+        raise OutputError(f"{path}: is a folder, expected a file to write; choose another name")
+    if target.exists() and not target.is_file():
+        with _explained(target):
+            yield target
+        return
+    target = Path(os.path.realpath(target))  # a link stays one: what it points at is replaced
+    temporary = _beside(target)
+    try:
+        with _explained(target):
+            yield temporary
+            _settle(temporary, like=target)
+            os.replace(temporary, target)
+            _flush(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Pathlike, *, marker: str | None = None) -> Iterator[Path]:
+    """Give a new empty folder beside ``path``; move it to ``path`` if the block succeeds, remove it if not.
+
+    Args:
+        path: the folder to make. One that stands there already is replaced, but only if it is empty or holds a file
+            named ``marker``, so that a mistyped path never costs a folder that genoseq did not write.
+        marker: name of a file by which a folder of this kind is known.
+
+    Raises:
+        OutputError: the place cannot be written, or holds something else.
+    """
+    target = Path(os.path.realpath(path))
+    check_writable(target)
+    _check_replaceable(target, marker)
+    temporary = _beside(target)
+    old = temporary.with_name(f"{temporary.name}.old")
+    try:
+        with _explained(target):
+            temporary.mkdir()
+            yield temporary
+            for found in sorted(temporary.rglob("*")):
+                _flush(found)
+            _flush(temporary)
+            _check_replaceable(target, marker)
+            if target.exists():
+                os.rename(target, old)
+            try:
+                os.rename(temporary, target)
+            except OSError:
+                if old.exists():
+                    os.rename(old, target)
+                raise
+            _flush(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def check_writable(path: Pathlike) -> None:
+    """Fail at once, before the work is done, if ``path`` cannot be made or replaced.
+
+    Raises:
+        OutputError: says which folder is missing, is no folder, or may not be written.
+    """
+    target = Path(os.path.realpath(path))
+    folder = target.parent
+    if not folder.exists():
+        raise OutputError(f"{path}: the folder {folder} does not exist; make it (mkdir -p) or choose another place")
+    if not folder.is_dir():
+        raise OutputError(f"{path}: {folder} is not a folder; choose another place")
+    special = target.exists() and not target.is_file() and not target.is_dir()
+    allowed = os.access(target, os.W_OK) if special else os.access(folder, os.W_OK | os.X_OK)
+    if not allowed:
+        at_fault = target if special else folder
+        raise OutputError(f"{path}: no permission to write to {at_fault}; change that or choose another place")
+
+
+def describe_os_error(error: OSError, path: Pathlike | None = None) -> str:
+    """What the operating system refused, as a sentence with a remedy."""
+    place = path if path is not None else error.filename
+    where = f"{os.fsdecode(place)}: " if place is not None else ""
+    reasons = {
+        errno.ENOSPC: "no space left on the device; free some space or choose another place",
+        errno.EDQUOT: "disk quota exceeded; free some space or choose another place",
+        errno.EROFS: "the file system is read-only; choose another place",
+        errno.EACCES: "no permission; choose another place or change its permissions",
+        errno.EISDIR: "is a folder, expected a file",
+        errno.ENOTDIR: "part of the path is a file, expected a folder",
+        errno.ENOENT: "no such file or folder",
+        errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
+        errno.EIO: "the device failed to read or write (input/output error)",
+    }
+    return where + reasons.get(error.errno or 0, error.strerror or str(error))
+
+
+@contextlib.contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an OutputError that names the output, not the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise OutputError(describe_os_error(error, target)) from error
+        raise
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _settle(temporary: Path, *, like: Path) -> None:
+    """Flush the finished file and give it the permissions of the file it replaces."""
+    if like.exists():
+        os.chmod(temporary, stat.S_IMODE(like.stat().st_mode))
+    _flush(temporary)
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EBADF):  # no fsync on this file system
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _check_replaceable(target: Path, marker: str | None) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputError(f"{target}: is a file, expected a folder to write; choose another place or remove it")
+    inside = {found.name for found in target.iterdir()}
+    if inside and (marker is None or marker not in inside):
+        kind = f" (no {marker} in it)" if marker else ""
+        raise OutputError(
+            f"{target}: holds files that genoseq did not write{kind}, so it is not replaced; "
+            "remove it or choose another place"
+        )

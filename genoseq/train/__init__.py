@@ -1,0 +1,1 @@
+"""Training of the small models that genoseq ships: data, objectives, metrics, one module per model."""

@@ -1,0 +1,51 @@
+"""What all tests share: where the sample and the larger data are, and a user's folders that hold nothing of the user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module is imported: compiled kernels go to one cache for all runs of the tests."""
+    os.environ["GENOSEQ_CACHE"] = str(config.cache.mkdir("genoseq"))  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests register or cache out of the user's own folders."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        os.environ[name] = str(home / name.lower())
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The folder of the sample data that comes with the project."""
+    return ROOT / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """A folder with larger data (``genomes/``, ``reads/``), which the project does not carry; skips where there is none."""
+    folder = Path(os.environ.get("GENOSEQ_SHARED", ROOT.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip("no shared data (set GENOSEQ_SHARED to the folder that holds data/)")
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """Write a file of this name and content; gives its path."""
+
+    def written(name: str, content: bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return written
