@@ -60,4 +60,5 @@ for way in with_ensurepip with_system_pip with_apt with_get_pip; do
 done
 has_pip || fail "cannot make a virtual environment with pip; install the package python3-venv (apt-get install python3-venv)"
 
-"$venv/bin/python" -m pip install --quiet --editable '.[test,dev]'
+echo "setup: installing genoseq and what it needs into $venv (some minutes the first time)" >&2
+"$venv/bin/python" -m pip install --editable '.[test,dev]'

@@ -27,6 +27,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,7 +137,7 @@ def dump_recipe(recipe: Any) -> str:
 
 def recipe_digest(recipe: Any) -> str:
     """SHA-256 (hex) of the resolved recipe: equal recipes, equal digests, however the files are written."""
-    return hashlib.sha256(dump_recipe(recipe).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(recipe_values(recipe), sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

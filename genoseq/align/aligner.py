@@ -29,7 +29,7 @@ from genoseq.align.records import Records, finish_pairs, finish_singles, make_re
 from genoseq.align.sam import NameTable, format_records, header_text, text_room
 from genoseq.parallel import ordered_map
 from genoseq.seqs.alphabet import CODES, COMPLEMENTS
-from genoseq.seqs.batch import ReadBatch, batch_of, interleave, strip_mate_suffixes
+from genoseq.seqs.batch import ReadBatch, batch_of, strip_mate_suffixes
 from genoseq.seqs.chunks import read_chunks
 from genoseq.seqs.record import Record
 

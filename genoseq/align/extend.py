@@ -12,10 +12,11 @@ import numpy as np
 from genoseq.align.lanes import score_32, score_64, score_128, trace_32, trace_64, trace_128
 from genoseq.align.scoring import (
     AMBIGUOUS, END_BONUS, GAP_EXTEND, GAP_OPEN, MATCH, MISMATCH, OP_DELETE, OP_INSERT, OP_MATCH, OUTSIDE, PAD,
+    STRICT_CONTRAST, STRICT_END_BONUS, STRICT_GAP_EXTEND, STRICT_GAP_OPEN, STRICT_LOST_RATE, STRICT_MATCH, STRICT_MISMATCH, STRICT_MOST, STRICT_RATE, STRICT_SHARE,
 )  # fmt: skip
 from genoseq.kernels import kernel
 
-__all__ = ["band_score", "band_trace", "fill_window", "left_align", "ungapped_score"]
+__all__ = ["band_score", "band_trace", "clip_poor_ends", "fill_window", "left_align", "path_score", "ungapped_score"]
 
 
 @kernel
@@ -247,3 +248,127 @@ def left_align(read, read_start, window, window_start, cigar, n):
         else:
             j += size
     return n
+
+
+@kernel
+def clip_poor_ends(read, length, window, ends, cigar):
+    """Clip ends that the stricter score of :mod:`genoseq.align.scoring` would not align, if the rest is a good alignment.
+
+    The mild score that finds divergent reads also aligns the bad tail of a good read; callers of variants do not want it. The
+    part of the path with the best strict score is kept, provided it is long enough and of a low edit rate.
+
+    Args:
+        ends: as written by :func:`band_trace`; changed in place, the number of operations included.
+        cigar: the operations; changed in place.
+
+    Returns:
+        Edit distance of the alignment that remains.
+    """
+    n = ends[4]
+    i = ends[2]
+    j = ends[3]
+    run = np.int64(STRICT_END_BONUS if i == 0 else 0)
+    run_edits = 0
+    run_i = i
+    run_j = j
+    run_op = 0
+    run_skip = np.int64(0)
+    best = np.int64(0)
+    best_edits = 0
+    total_edits = 0
+    keep = np.zeros(8, np.int64)
+    for x in range(n):
+        size = np.int64(cigar[x] >> 4)
+        op = cigar[x] & 15
+        if op == OP_MATCH:
+            for y in range(size):
+                if run <= 0:
+                    run = 0
+                    run_edits = 0
+                    run_i = i
+                    run_j = j
+                    run_op = x
+                    run_skip = y
+                if read[i] == window[PAD + j]:
+                    run += STRICT_MATCH
+                else:
+                    run -= STRICT_MISMATCH
+                    run_edits += 1
+                    total_edits += 1
+                i += 1
+                j += 1
+                value = run + (STRICT_END_BONUS if i == length else 0)
+                if value > best:
+                    best = value
+                    best_edits = run_edits
+                    keep[0] = run_i
+                    keep[1] = run_j
+                    keep[2] = run_op
+                    keep[3] = run_skip
+                    keep[4] = i
+                    keep[5] = j
+                    keep[6] = x
+                    keep[7] = y + 1
+        else:
+            run -= STRICT_GAP_OPEN + STRICT_GAP_EXTEND * size
+            run_edits += size
+            total_edits += size
+            if op == OP_INSERT:
+                i += size
+            else:
+                j += size
+    kept = keep[4] - keep[0]
+    lost = ends[0] - ends[2] - kept
+    good = False
+    for share, rate, most in zip(STRICT_SHARE, STRICT_RATE, STRICT_MOST):
+        good = good or (kept >= share * length and best_edits <= rate * kept and lost <= most)
+    lost_edits = total_edits - best_edits
+    poor = lost_edits >= STRICT_LOST_RATE * lost and lost_edits * kept >= STRICT_CONTRAST * best_edits * lost
+    if lost == 0 or kept < 30 or not good or not poor:
+        return total_edits
+    first = keep[2]
+    last = keep[6]
+    if first == last:
+        cigar[0] = np.uint32((keep[7] - keep[3]) << 4 | OP_MATCH)
+    else:
+        head = np.int64(cigar[first] >> 4) - keep[3]
+        for x in range(first + 1, last + 1):
+            cigar[x - first] = cigar[x]
+        cigar[0] = np.uint32(head << 4 | OP_MATCH)
+        cigar[last - first] = np.uint32(keep[7] << 4 | OP_MATCH)
+    ends[2] = keep[0]
+    ends[3] = keep[1]
+    ends[0] = keep[4]
+    ends[1] = keep[5]
+    ends[4] = last - first + 1
+    return best_edits
+
+
+@kernel
+def path_score(read, window, ends, cigar):
+    """Score of an alignment without end bonuses."""
+    i = ends[2]
+    j = ends[3]
+    score = np.int64(0)
+    for x in range(ends[4]):
+        size = np.int64(cigar[x] >> 4)
+        op = cigar[x] & 15
+        if op == OP_MATCH:
+            for y in range(size):
+                r = read[i + y]
+                g = window[PAD + j + y]
+                if r == g:
+                    score += MATCH
+                elif r > 3 or g > 3:
+                    score -= AMBIGUOUS
+                else:
+                    score -= MISMATCH
+            i += size
+            j += size
+        else:
+            score -= GAP_OPEN + GAP_EXTEND * size
+            if op == OP_INSERT:
+                i += size
+            else:
+                j += size
+    return score

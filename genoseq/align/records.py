@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genoseq.align.extend import band_trace, fill_window, left_align, ungapped_score
+from genoseq.align.extend import band_trace, clip_poor_ends, fill_window, left_align, path_score, ungapped_score
 from genoseq.align.mapq import phred, single_quality
 from genoseq.align.pairing import choose_pair
 from genoseq.align.place import WIDE, band_width, load_read
-from genoseq.align.scoring import END_BONUS, OP_CLIP, OP_INSERT, OP_MATCH, PAD
+from genoseq.align.scoring import END_BONUS, OP_CLIP, OP_MATCH
 from genoseq.kernels import kernel
 
 __all__ = ["Records", "finish_pairs", "finish_singles", "make_records"]
@@ -72,6 +72,7 @@ def _trace(index, scratch, length, places, r, p, records):
         score = np.int64(ungapped_score(read, length, index.codes, lo, hi, start, ends))
         read_start = ends[0]
         read_end = ends[1]
+        score -= (END_BONUS if read_start == 0 else 0) + (END_BONUS if read_end == length else 0)
         reference = start + read_start
         edits = ends[3]
         n = 0
@@ -87,31 +88,16 @@ def _trace(index, scratch, length, places, r, p, records):
         first = start - (width >> 1)
         window = scratch.band_window
         fill_window(index.codes, lo, hi, first, length + width, window)
-        score = band_trace(
-            back, length, window, width, scratch.top, scratch.when, scratch.paths, ends, pool[at + 1 :]
-        )  # fmt: skip
+        operations = pool[at + 1 :]
+        band_trace(back, length, window, width, scratch.top, scratch.when, scratch.paths, ends, operations)
+        left_align(read, ends[2], window, ends[3], operations, ends[4])
+        edits = np.int64(clip_poor_ends(read, length, window, ends, operations))
+        score = path_score(read, window, ends, operations)
         read_start = ends[2]
         read_end = ends[0]
-        n = left_align(read, read_start, window, ends[3], pool[at + 1 :], ends[4])
+        n = ends[4]
         reference = first + ends[3]
-        edits = np.int64(0)
-        i = read_start
-        j = ends[3]
-        for x in range(at + 1, at + 1 + n):
-            size = np.int64(pool[x] >> 4)
-            op = pool[x] & 15
-            if op == OP_MATCH:
-                for y in range(size):
-                    edits += np.int64(read[i + y] != window[PAD + j + y])
-                i += size
-                j += size
-            elif op == OP_INSERT:
-                edits += size
-                i += size
-            else:
-                edits += size
-                j += size
-        reference_end = first + j
+        reference_end = first + ends[1]
         if read_start > 0:
             pool[at] = np.uint32(read_start << 4 | OP_CLIP)
             n += 1
@@ -129,7 +115,7 @@ def _trace(index, scratch, length, places, r, p, records):
     records.cigar_at[number] = at
     records.cigar_n[number] = n
     records.edits[number] = edits
-    records.score[number] = score - (END_BONUS if read_start == 0 else 0) - (END_BONUS if read_end == length else 0)
+    records.score[number] = score
     records.flag[number] = REVERSE if strand == 1 else 0
     records.quality[number] = 0
     records.second[number] = -1

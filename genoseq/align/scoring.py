@@ -10,7 +10,7 @@ MISMATCH = 3
 AMBIGUOUS = 1
 GAP_OPEN = 5
 GAP_EXTEND = 2
-END_BONUS = 10
+END_BONUS = 16
 
 OUTSIDE = 8
 """Window code beyond a contig's end: never aligned."""
@@ -26,3 +26,18 @@ OP_INSERT = 1
 OP_DELETE = 2
 OP_CLIP = 4
 """CIGAR operations as BAM numbers them (SAM specification, 4.2)."""
+
+STRICT_MATCH = 1
+STRICT_MISMATCH = 4
+STRICT_GAP_OPEN = 6
+STRICT_GAP_EXTEND = 1
+STRICT_END_BONUS = 5
+"""The stricter score (BWA-MEM's) by which a poor end of an otherwise good read is clipped."""
+STRICT_SHARE = (0.4, 0.6)
+STRICT_RATE = (0.045, 0.10)
+STRICT_MOST = (300, 40)
+STRICT_LOST_RATE = 0.23
+STRICT_CONTRAST = 2.5
+"""Poor ends are clipped if what remains is at least such a share of the read and has at most such an edit rate, and no more
+than so many bases are lost, by either set of figures, and the edit rate of what is clipped is at least STRICT_LOST_RATE and STRICT_CONTRAST times that of the rest. A
+read that differs from the reference throughout keeps its ends."""

@@ -67,7 +67,7 @@ __all__ = ["simulate"]
     "outputs",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="FASTQ file, compressed if the name ends in .gz; for pairs give two (one: interleaved). Default: standard output.",
+    help="FASTQ file, compressed if named .gz; for pairs give two (one: interleaved). Default: standard output.",
 )
 def simulate(
     reference: tuple[Path, ...],

@@ -70,7 +70,7 @@ def compare(
     """Compare the placements of the same reads by two mappers.
 
     Args:
-        confident: mapping quality from which a placement counts as confident; a tool without qualities is always confident.
+        confident: mapping quality from which a placement is confident; without qualities every one is.
         near: largest distance in bp between unclipped starts that agree.
 
     Raises:

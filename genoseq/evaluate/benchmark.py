@@ -1,8 +1,8 @@
 """The mapper comparison as a configuration and a few steps that a workflow calls.
 
-A *reference* is one of ``mixed`` (all genomes of a folder together), ``cross`` (the target species of the cross-species
-comparison) and ``real`` (the genome that real reads come from). Each step reads files, does one thing, and writes files;
-the workflow decides the order, and that measured steps never overlap.
+A *reference* is one of ``mixed`` (all genomes of a folder together), ``cross`` (the target species of the
+cross-species comparison) and ``real`` (the genome that real reads come from). Each step reads files, does one thing,
+and writes files; the workflow decides the order, and that measured steps never overlap.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class CrossSet:
 
 @dataclass(frozen=True)
 class RealSet:
-    """Real reads for the agreement of two tools: genome (pattern), file names in ``reads_folder`` (one, or two of pairs)."""
+    """Real reads on which two tools are compared: genome (pattern), one file, or two of pairs, in ``reads_folder``."""
 
     genome: str
     files: tuple[str, ...]
@@ -164,16 +164,14 @@ def tools_for(benchmark: Benchmark, *, paired: bool = False) -> list[Peer]:
     """
     tools = [peer for peer in available(benchmark.tools or None) if peer.paired or not paired]
     if not tools:
-        raise UsageError(
-            f"none of the tools is installed: {', '.join(benchmark.tools) or 'looked for all known ones'}"
-        )
+        raise UsageError(f"none of the tools is installed: {', '.join(benchmark.tools) or 'looked for all known ones'}")
     return tools
 
 
 def make_reference(
     benchmark: Benchmark, output: Path, table: Path | None = None, *, patterns: Sequence[str] = ()
 ) -> None:
-    """Write one FASTA of the genomes that fit ``patterns`` (default: those of the configuration), and a table of contigs."""
+    """Write one FASTA of the genomes that fit ``patterns`` (default: the configuration's), and a table of contigs."""
     genomes = find_genomes(
         Path(benchmark.genomes),
         include=patterns or benchmark.include,
@@ -238,7 +236,7 @@ def write_tables(
 
 @dataclass(frozen=True)
 class CurveRow:
-    """One point of a cumulative error curve: reads placed with mapping quality ``quality`` or better, and wrong ones."""
+    """One point of a cumulative error curve: reads placed with quality ``quality`` or better, and wrong ones."""
 
     tool: str
     read_set: str
@@ -269,13 +267,13 @@ def write_cross_table(
     *,
     alignments: Sequence[Path],
     runs: Sequence[Path],
-    paf: Path,
+    maf: Path,
     reads: Path,
     table: Path,
 ) -> None:
     """Judge every tool on reads of another species, and write one row each."""
     names = [record.name for record in read_fastx(reads)]
-    truths = lift_names(Lift.from_paf(paf), names)
+    truths = lift_names(Lift.from_maf(maf), names)
     rows = [
         _cross_row(peer_named(tool), read_placements(found), truths, len(names), load_record(run, MapRun))
         for tool, found, run in zip(tools, alignments, runs, strict=True)

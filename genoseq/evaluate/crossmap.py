@@ -1,16 +1,19 @@
 """Truth for reads of one species mapped to the genome of another, from an alignment of the two genomes.
 
 Reads are simulated on the genome of species A (their names say from where) and mapped to the genome of species B. The
-truth is lifted over base by base through a whole-genome alignment (PAF with CIGARs, as ``minimap2 -x asm20 -c`` writes):
-each base of a read that is aligned to a base of B says where the read would start on B; where more than half of the
-read's bases are aligned to one contig and strand, the median of these starts is the true start. Reads without such a
-majority (sequence that B lacks, or that diverged beyond what the alignment sees) have no truth and are not judged; how
-many have one is part of the result, the same for every tool.
+truth is lifted over base by base through a whole-genome alignment by LAST, split so that each base of A is aligned at
+most once and only where another place is unlikely (mismap probability 0.001 or less): each base of a read that is
+aligned to a base of B says where the read would start on B; where more than half of the read's bases are aligned to
+one contig and strand, the median of these starts is the true start. Reads without such a majority (sequence that B
+lacks, repeats, or what diverged beyond what the alignment sees) have no truth and are not judged; how many have one
+is part of the result, the same for every tool.
+
+The alignment is made of whole genomes, with all the context a single read lacks. It is LAST's all the same, so LAST's
+own figures on these reads are the least independent ones.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +30,26 @@ from genoseq.evaluate.truth import Place, Truth, parse_name
 
 __all__ = ["CrossJudgement", "Lift", "align_genomes", "judge_crossmap", "lift_names"]
 
-OPERATION = re.compile(r"(\d+)([MIDN=X])")
 SPREAD = 40  # bp: starts implied by single bases count for the majority when this near to the median
 
 
-def align_genomes(source: Path, target: Path, paf: Path, *, threads: int = 1) -> None:
-    """Align the genome that reads are taken from (``source``) to the one they are mapped to, with minimap2 -x asm20.
+def align_genomes(source: Path, target: Path, maf: Path, *, work: Path, threads: int = 1) -> None:
+    """Align the genome that reads are taken from (``source``) to the one they are mapped to, with LAST.
+
+    Args:
+        maf: alignment to write.
+        work: folder for LAST's index of ``target``; it must be there.
 
     Raises:
-        CommandError: minimap2 is not installed or failed.
+        CommandError: LAST is not installed or failed.
     """
-    program = find_program("minimap2")
-    if program is None:
-        raise CommandError("minimap2 is not installed (looked on PATH); it makes the truth across species")
-    command = [program, "-t", str(threads), "-x", "asm20", "-c", "--secondary=no", str(target), str(source)]
-    run_measured(command, stdout=paf)
+    programs = [find_program("lastdb"), find_program("lastal")]
+    if None in programs:
+        raise CommandError("LAST (lastdb, lastal) is not installed; it makes the truth across species")
+    lastdb, lastal = (str(program) for program in programs)
+    index = str(work / "target")
+    run_measured([lastdb, "-P", str(threads), index, str(target)])
+    run_measured([lastal, "-P", str(threads), "--split", "--split-m=0.001", index, str(source)], stdout=maf)
 
 
 @dataclass
@@ -61,54 +69,58 @@ class Lift:
         self._tracks: dict[str, _Track] = {}
 
     @classmethod
-    def from_paf(cls, path: Path) -> Lift:
-        """Read primary alignments; where two cover the same source base, the one with more matching bases holds.
+    def from_maf(cls, path: Path) -> Lift:
+        """Read pairwise alignments (target first); where two cover the same source base, the better score holds.
 
         Raises:
-            InputError: a line is not PAF or has no ``cg:Z:`` tag.
+            InputError: a line is not MAF, or an alignment is not of two sequences.
         """
-        lift = cls()
-        lines: list[tuple[int, int, list[str], str]] = []
+        blocks: list[tuple[float, int, list[str], list[str]]] = []
+        score = 0.0
+        rows: list[list[str]] = []
         with open(path) as stream:
             for number, line in enumerate(stream, start=1):
-                fields = line.rstrip("\n").split("\t")
-                cigar = next((field[5:] for field in fields[12:] if field.startswith("cg:Z:")), None)
-                if len(fields) < 12 or cigar is None:
-                    raise InputError(
-                        "not a PAF line with a cg:Z: tag",
-                        path=path,
-                        line=number,
-                        remedy="align with minimap2 -c",
-                    )
-                if "tp:A:S" not in fields:
-                    lines.append((int(fields[9]), number, fields, cigar))
-        for _, _, fields, cigar in sorted(lines):  # the best last: it overwrites
-            lift._add(fields, cigar)
+                fields = line.split()
+                try:
+                    if not fields:
+                        rows = []
+                    elif fields[0] == "a":
+                        score, rows = float(fields[1].removeprefix("score=")), []
+                    elif fields[0] == "s":
+                        _, _, start, size, strand, total, text = fields
+                        if strand not in "+-" or int(start) + int(size) > int(total) or not text:
+                            raise ValueError(f"place {start} {size} {strand} {total}")
+                        rows.append(fields)
+                        if len(rows) == 2:
+                            blocks.append((score, number, rows[0], rows[1]))
+                    elif fields[0] not in ("p", "q", "c") and line[0] != "#":
+                        raise ValueError("unknown kind of line")
+                    if len(rows) > 2 or (len(rows) == 2 and len(rows[0][6]) != len(rows[1][6])):
+                        raise ValueError("expected two rows of the same length")
+                except (ValueError, IndexError) as error:
+                    raise InputError(f"not pairwise MAF: {error}", path=path, line=number) from error
+        lift = cls()
+        for _, _, target, source in sorted(blocks):  # the best last: it overwrites
+            lift._add(target, source)
         return lift
 
-    def _add(self, fields: list[str], cigar: str) -> None:
-        name, length = fields[0], int(fields[1])
+    def _add(self, target: list[str], source: list[str]) -> None:
+        name, length = source[1], int(source[5])
         if name not in self._tracks:
             self._tracks[name] = _Track(
                 np.full(length, -1, np.int32), np.zeros(length, np.int64), np.zeros(length, np.bool_)
             )
-        if fields[5] not in self.targets:
-            self.targets.append(fields[5])
-        track, contig, reverse = self._tracks[name], self.targets.index(fields[5]), fields[4] == "-"
-        source = int(fields[3]) - 1 if reverse else int(fields[2])
-        step = -1 if reverse else 1
-        target = int(fields[7])
-        for size_text, operation in OPERATION.findall(cigar):
-            size = int(size_text)
-            if operation in "M=X":
-                bases = source + step * np.arange(size)
-                track.contig[bases] = contig
-                track.position[bases] = target + np.arange(size)
-                track.reverse[bases] = reverse
-            if operation in "MI=X":
-                source += step * size
-            if operation in "MDN=X":
-                target += size
+        if target[1] not in self.targets:
+            self.targets.append(target[1])
+        solid = [np.frombuffer(row[6].encode(), np.uint8) != ord("-") for row in (target, source)]
+        places = [int(row[2]) + np.cumsum(here) - 1 for row, here in zip((target, source), solid, strict=True)]
+        both = solid[0] & solid[1]
+        reverse = source[4] == "-"  # then MAF counts from the end of the source
+        bases = length - 1 - places[1][both] if reverse else places[1][both]
+        track = self._tracks[name]
+        track.contig[bases] = self.targets.index(target[1])
+        track.position[bases] = places[0][both]
+        track.reverse[bases] = reverse
 
     def lift(self, place: Place) -> Place | None:
         """Where the read from ``place`` belongs on the target; None where no majority of its bases says so."""

@@ -1,8 +1,8 @@
 """Figures of a mapper comparison: accuracy against divergence, error against mapping quality, speed, memory.
 
 Each function draws to one file (the suffix says the format: .png, .svg, .pdf) and returns nothing. Colours are of
-Okabe and Ito, tell the tools apart without colour vision, and mean the same tool in every figure: one colour per program,
-line style and marker per setting.
+Okabe and Ito, tell the tools apart without colour vision, and mean the same tool in every figure: one colour per
+program, line style and marker per setting.
 """
 
 from __future__ import annotations
@@ -134,12 +134,10 @@ def draw_error_curves(results: Sequence[Result], path: Path, *, read_set: str) -
                 "linewidth": style.width,
                 "label": row.label,
             }
-            left.step(quality[::-1], error[::-1], where="pre", **look)  # type: ignore[arg-type]
-            right.plot(error, placed, marker=style.marker, markersize=2.2, **look)  # type: ignore[arg-type]
+            left.step(quality[::-1], error[::-1], where="pre", **look)
+            right.plot(error, placed, marker=style.marker, markersize=2.2, **look)
         _clean(left, title=f"Wrong among placed, {read_set}", x="MAPQ at least", y="share of wrong reads")
-        _clean(
-            right, title=f"Placed at a given error, {read_set}", x="share of wrong reads", y="reads placed, %"
-        )
+        _clean(right, title=f"Placed at a given error, {read_set}", x="share of wrong reads", y="reads placed, %")
         left.set_yscale("log")
         right.set_xscale("log")
         decades = [10.0**power for power in range(-7, 1) if 10.0**power > 3 * floor]
@@ -195,9 +193,7 @@ def draw_speed(results: Sequence[Result], path: Path, *, read_sets: Sequence[str
         lowest = 10.0 ** math.floor(math.log10(min(shown)))
         highest = max(shown) * 4  # room for the number beside the longest bar
         for axes, read_set in zip(panels, read_sets, strict=True):
-            rates = {
-                result.tool: result.reads_per_second for result in results if result.read_set == read_set
-            }
+            rates = {result.tool: result.reads_per_second for result in results if result.read_set == read_set}
             _bars(axes, tools, rates, styles)
             axes.set_xscale("log")
             axes.set_xlim(lowest, highest)
@@ -231,9 +227,9 @@ def draw_memory(results: Sequence[Result], path: Path, *, read_set: str) -> None
 def draw_all(results: Sequence[Result], folder: Path) -> None:
     """Draw all figures of the comparison into ``folder`` as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
-    single = sorted(
-        {(result.divergence, result.read_set) for result in results if not result.paired}
-    ) or sorted({(result.divergence, result.read_set) for result in results})
+    single = sorted({(result.divergence, result.read_set) for result in results if not result.paired}) or sorted(
+        {(result.divergence, result.read_set) for result in results}
+    )
     ends = list(dict.fromkeys((single[0][1], single[-1][1])))
     draw_accuracy(results, folder / "accuracy.png")
     draw_speed(results, folder / "speed.png", read_sets=ends)

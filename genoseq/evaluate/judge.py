@@ -1,9 +1,9 @@
 """Which reads a mapper put where they came from, by mapping quality.
 
-The judgement looks at the primary record of each read (each mate of a pair by itself). *Correct*: on the contig and the
-strand the read was taken from, with its unclipped start (:mod:`genoseq.evaluate.placements`) at most 40 bp from the true
-start. *Wrong*: mapped elsewhere. *Unmapped*: a record that says so. *Lost*: no primary record at all. *Invented*:
-primary records beyond one per read, or of reads that were never given.
+The judgement looks at the primary record of each read (each mate of a pair by itself). *Correct*: on the contig and
+the strand the read was taken from, with its unclipped start (:mod:`genoseq.evaluate.placements`) at most 40 bp from
+the true start. *Wrong*: mapped elsewhere. *Unmapped*: a record that says so. *Lost*: no primary record at all.
+*Invented*: primary records beyond one per read, or of reads that were never given.
 """
 
 from __future__ import annotations
@@ -77,8 +77,10 @@ class Judgement:
 
     def curve(self) -> list[CurvePoint]:
         """One point per mapping quality in use, from the best down: the cumulative error curve."""
-        used = np.nonzero(self.correct_by_quality + self.wrong_by_quality)[0] if self.has_quality else []
-        return [self.at_least(int(quality)) for quality in reversed(used)]
+        if not self.has_quality:
+            return []
+        used = np.nonzero(self.correct_by_quality + self.wrong_by_quality)[0]
+        return [self.at_least(int(quality)) for quality in used[::-1]]
 
 
 def _is_correct(placement: Placement, truth: Truth, tolerance: int) -> bool:
@@ -132,10 +134,10 @@ def judge(
         if placement.contig is None:
             seen[key] = UNMAPPED
             continue
-        correct = _is_correct(placement, truth, tolerance)
-        seen[key] = CORRECT if correct else WRONG
+        is_correct = _is_correct(placement, truth, tolerance)
+        seen[key] = CORRECT if is_correct else WRONG
         has_quality = has_quality and placement.quality is not None
-        (correct_by_quality if correct else wrong_by_quality)[placement.quality or 0] += 1
+        (correct_by_quality if is_correct else wrong_by_quality)[placement.quality or 0] += 1
         proper += placement.mate == 0 and placement.proper
     states = np.fromiter(seen.values(), np.int64, len(seen))
     correct, wrong, unmapped = (int((states == state).sum()) for state in (CORRECT, WRONG, UNMAPPED))

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,11 +62,13 @@ def run_measured(
     stdout: Path | None = None,
     stderr: Path | None = None,
     timeout_s: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Cost:
     """Run ``command`` (no shell) to its end and return its cost.
 
     Args:
-        stdout, stderr: files to write these to; None: dropped (the last lines of a dropped stderr are not in the error).
+        stdout, stderr: files to write these to; None: dropped (the error of a failing command then quotes nothing).
+        environment: variables to set beside those of this process.
 
     Raises:
         CommandError: the command cannot be started, exits non-zero or runs longer than ``timeout_s``.
@@ -80,6 +82,7 @@ def run_measured(
         starter = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", STARTER, str(report_in), *command],
             stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
             stdout=out,
             stderr=err,
             pass_fds=[report_in],
@@ -92,27 +95,21 @@ def run_measured(
             os.killpg(starter.pid, signal.SIGKILL)
             starter.wait()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise CommandError(
-                    f"still running after {timeout_s:.0f} s, ended: {' '.join(command)}"
-                ) from error
+                raise CommandError(f"still running after {timeout_s:.0f} s, ended: {' '.join(command)}") from error
             raise
         answer = json.loads(result.read() or '"ended without a report"')
     if isinstance(answer, str):
         raise CommandError(f"cannot run {command[0]}: {answer}")
     status, wall, cpu, kib = answer
     if status:
-        said = (
-            "" if stderr is None else ": " + " | ".join(stderr.read_text(errors="replace").splitlines()[-3:])
-        )
+        said = "" if stderr is None else ": " + " | ".join(stderr.read_text(errors="replace").splitlines()[-3:])
         raise CommandError(f"exit status {status} from {' '.join(command)}{said}")
     return Cost(wall, cpu, kib * 1024)
 
 
 def folder_bytes(folder: Path) -> int:
     """Size on disk of all files in ``folder``, in bytes (not following links)."""
-    return sum(
-        entry.lstat().st_size for entry in folder.rglob("*") if entry.is_file() and not entry.is_symlink()
-    )
+    return sum(entry.lstat().st_size for entry in folder.rglob("*") if entry.is_file() and not entry.is_symlink())
 
 
 def warm(paths: Sequence[Path]) -> None:

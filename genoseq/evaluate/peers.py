@@ -1,12 +1,12 @@
 """The mappers that are compared, with the exact settings, and how one of them is run.
 
 Each tool is a row of :data:`PEERS`: how to build an index in a folder of its own and how to map reads to standard
-output. Commands are lists of words, never a shell line. Placeholders: ``{reference}`` FASTA, ``{index}`` the index folder,
-``{threads}``, ``{reads}`` (single reads), ``{first}`` and ``{second}`` (pairs).
+output. Commands are lists of words, never a shell line. Placeholders: ``{reference}`` FASTA, ``{index}`` the index
+folder, ``{threads}``, ``{reads}`` (single reads), ``{first}`` and ``{second}`` (pairs).
 
 Settings other than the defaults are those found to place the most reads at 20 % edits. LAST reads FASTQ without its
-qualities (``-Q fastx``): with them it scores mismatches for nearly identical reads. It writes local alignments, of which
-the best one of a read is taken, and gives no mapping quality.
+qualities (``-Q fastx``): with them it scores mismatches for nearly identical reads. It writes local alignments, of
+which the best one of a read is taken, and gives no mapping quality.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ class Peer:
         name: short name for tables and file names.
         label: name for figures and reports.
         program: executable looked for on PATH; ``version``: words that make it tell its version.
-        index: command that writes the index into ``{index}/``; ``single``, ``paired``: commands that map to standard output
+        index: command that writes the index into ``{index}/``. ``single``, ``paired``: map to standard output
             (``paired`` empty: the tool does not map pairs).
         writes: "sam" or "last".
+        environment: variables to set, with the same placeholders (genoseq: its list of indexes is not the user's).
+        compiles: the first run on a machine compiles code that is kept; one run goes before those measured.
     """
 
     name: str
@@ -56,11 +58,28 @@ class Peer:
     single: tuple[str, ...]
     paired: tuple[str, ...] = ()
     writes: str = "sam"
+    environment: tuple[tuple[str, str], ...] = ()
+    compiles: bool = False
 
     @property
     def output_suffix(self) -> str:
         """File name suffix of what it writes."""
         return ".sam" if self.writes == "sam" else ".tab"
+
+
+def _genoseq(name: str, label: str, *options: str) -> Peer:
+    run = ("genoseq", "align", "-t", "{threads}", *options, "-x", "{index}/reference")
+    return Peer(
+        name=name,
+        label=label,
+        program="genoseq",
+        version=("genoseq", "--version"),
+        index=("genoseq", "index", "-t", "{threads}", "-o", "{index}/reference", "{reference}"),
+        single=(*run, "{reads}"),
+        paired=(*run, "{first}", "{second}"),
+        environment=(("GENOSEQ_HOME", "{index}/home"),),
+        compiles=True,
+    )
 
 
 def _minimap2(name: str, label: str, *options: str) -> Peer:
@@ -137,15 +156,9 @@ def _last(name: str, label: str, *options: str) -> Peer:
 
 DIVERGENT = ("-f", "5000", "-s", "20", "-m", "15")
 PEERS: tuple[Peer, ...] = (
-    Peer(
-        name="genoseq",
-        label="genoseq align",
-        program="genoseq",
-        version=("genoseq", "--version"),
-        index=("genoseq", "index", "--threads", "{threads}", "-o", "{index}/reference", "{reference}"),
-        single=("genoseq", "align", "--threads", "{threads}", "{index}/reference", "{reads}"),
-        paired=("genoseq", "align", "--threads", "{threads}", "{index}/reference", "{first}", "{second}"),
-    ),
+    _genoseq("genoseq", "genoseq align"),
+    _genoseq("genoseq-fast", "genoseq align --preset fast", "--preset", "fast"),
+    _genoseq("genoseq-sensitive", "genoseq align --preset sensitive", "--preset", "sensitive"),
     _minimap2("minimap2", "minimap2 -ax sr"),
     _minimap2("minimap2-k11", "minimap2 -k 11", "-k", "11", "-w", "3", *DIVERGENT),
     _minimap2("minimap2-k9", "minimap2 -k 9", "-k", "9", "-w", "3", *DIVERGENT),
@@ -218,6 +231,10 @@ def _words(template: Sequence[str], **values: object) -> list[str]:
     return [program, *words[1:]]
 
 
+def _environment(peer: Peer, index: Path) -> dict[str, str]:
+    return {name: value.format(index=index) for name, value in peer.environment}
+
+
 def version_of(peer: Peer) -> str:
     """The version the installed program states, such as ``2.24-r1122``.
 
@@ -233,24 +250,18 @@ def version_of(peer: Peer) -> str:
 
 def _shown(template: Sequence[str], **values: object) -> str:
     """The command for reports: no folders."""
-    return " ".join(
-        word.format(**{key: Path(str(value)).name for key, value in values.items()}) for word in template
-    )
+    return " ".join(word.format(**{key: Path(str(value)).name for key, value in values.items()}) for word in template)
 
 
-def build_index(
-    peer: Peer, *, reference: Path, index: Path, threads: int, log: Path | None = None
-) -> IndexRun:
+def build_index(peer: Peer, *, reference: Path, index: Path, threads: int, log: Path | None = None) -> IndexRun:
     """Build the index of ``peer`` in the folder ``index`` (made, must be empty) and measure it."""
     index.mkdir(parents=True, exist_ok=True)
     if any(index.iterdir()):
         raise UsageError(f"{index}: the folder for an index has to be empty")
     warm([reference])
     values = {"reference": reference, "index": index, "threads": threads}
-    cost = run_measured(_words(peer.index, **values), stderr=log)
-    return IndexRun(
-        peer.name, version_of(peer), _shown(peer.index, **values), threads, cost, folder_bytes(index)
-    )
+    cost = run_measured(_words(peer.index, **values), stderr=log, environment=_environment(peer, index))
+    return IndexRun(peer.name, version_of(peer), _shown(peer.index, **values), threads, cost, folder_bytes(index))
 
 
 def map_reads(
@@ -278,9 +289,14 @@ def map_reads(
     template = peer.single if len(reads) == 1 else peer.paired
     values = {"index": index, "threads": threads, "reads": reads[0], "first": reads[0], "second": reads[-1]}
     warm([index, *reads])
-    costs = sorted(
-        run_measured(_words(template, **values), stdout=output, stderr=log) for _ in range(repeats)
-    )
+    command = _words(template, **values)
+
+    def run() -> Cost:
+        return run_measured(command, stdout=output, stderr=log, environment=_environment(peer, index))
+
+    if peer.compiles:
+        run()
+    costs = sorted(run() for _ in range(repeats))
     return MapRun(
         tool=peer.name,
         command=_shown(template, **values),

@@ -99,9 +99,7 @@ class _LastHit(NamedTuple):
     def placement(self) -> Placement:
         mate = 1 if self.name.endswith("/2") else 0
         start = self.contig_start - self.read_start
-        return Placement(
-            self.name, mate, self.contig, self.reverse, start, self.contig_start, None, "primary", False
-        )
+        return Placement(self.name, mate, self.contig, self.reverse, start, self.contig_start, None, "primary", False)
 
 
 def _last_hits(path: Path) -> Iterator[_LastHit]:
@@ -113,9 +111,7 @@ def _last_hits(path: Path) -> Iterator[_LastHit]:
                 continue
             fields = line.split()
             try:
-                if (
-                    line[0].isdigit()
-                ):  # TAB: score, then name, start, size, strand, total of the contig and of the read
+                if line[0].isdigit():  # TAB: score, then name, start, size, strand, total of the contig and of the read
                     yield _LastHit(
                         float(fields[0]),
                         fields[1],
@@ -141,9 +137,7 @@ def _last_hits(path: Path) -> Iterator[_LastHit]:
                 elif fields[0] not in ("q", "p", "c"):
                     raise ValueError("unknown kind of line")
             except (ValueError, IndexError) as error:
-                raise InputError(
-                    f"not a line of LAST's TAB or MAF: {error}", path=path, line=number
-                ) from error
+                raise InputError(f"not a line of LAST's TAB or MAF: {error}", path=path, line=number) from error
 
 
 def best_hits(hits: Iterable[_LastHit]) -> dict[str, _LastHit]:

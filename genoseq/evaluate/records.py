@@ -1,4 +1,4 @@
-"""Results of single steps on disk: one JSON file each, with a format name and version, read back as what was written."""
+"""Results of single steps on disk: one JSON file each, with format and version, read back as what was written."""
 
 from __future__ import annotations
 

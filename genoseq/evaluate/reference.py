@@ -1,7 +1,7 @@
 """One reference FASTA from a folder of genomes, for mapping against many genomes at once.
 
-Contigs are named ``{file}|{contig}``: the file name without its FASTA and gzip suffixes makes them unique. A contig with
-exactly the same bases as an earlier one is left out: its reads would have two true places.
+Contigs are named ``{file}|{contig}``: the file name without its FASTA and gzip suffixes makes them unique. A contig
+with exactly the same bases as an earlier one is left out: its reads would have two true places.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from genoseq.seqs.fastx import read_fastx
 __all__ = ["ReferencePart", "assemble_reference", "find_genomes"]
 
 SUFFIX = re.compile(r"\.(fa|fna|fasta)(\.gz)?$")
-FORBIDDEN = re.compile(
-    r"[^0-9A-Za-z!#$%&+./:;?@^_|~-]"
-)  # what SAM allows in a reference name, less '*' and '='
+FORBIDDEN = re.compile(r"[^0-9A-Za-z!#$%&+./:;?@^_|~-]")  # what SAM allows in a reference name, less '*' and '='
 LINE = 80
 log = logging.getLogger(__name__)
 
@@ -44,14 +42,10 @@ def find_genomes(folder: Path, *, include: Sequence[str] = ("*",), exclude: Sequ
         InputError: no such folder, or nothing found.
     """
     if not folder.is_dir():
-        raise InputError(
-            "is not a folder", path=folder, remedy="give the folder that holds the genomes as FASTA files"
-        )
+        raise InputError("is not a folder", path=folder, remedy="give the folder that holds the genomes as FASTA files")
 
     def wanted(name: str) -> bool:
-        return any(fnmatch.fnmatch(name, p) for p in include) and not any(
-            fnmatch.fnmatch(name, p) for p in exclude
-        )
+        return any(fnmatch.fnmatch(name, p) for p in include) and not any(fnmatch.fnmatch(name, p) for p in exclude)
 
     found = sorted(path for path in folder.iterdir() if SUFFIX.search(path.name) and wanted(path.name))
     if not found:

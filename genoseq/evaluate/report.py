@@ -21,8 +21,8 @@ CONFIDENT = 20  # mapping quality
 class Result:
     """One tool on one read set. Rates are shares of 1, memory and sizes bytes, times seconds.
 
-    ``placed_q20`` and ``wrong_q20`` (reads placed and wrong with mapping quality 20 or better) are None for a tool without
-    mapping qualities. ``curve`` is the cumulative error curve, best quality first.
+    ``placed_q20`` and ``wrong_q20`` (reads placed and wrong with mapping quality 20 or better) are None for a tool
+    without mapping qualities. ``curve`` is the cumulative error curve, best quality first.
     """
 
     tool: str
@@ -103,9 +103,7 @@ def make_result(
 
 def write_tsv(rows: Sequence[Any], path: Path, *, leave_out: Sequence[str] = ("curve",)) -> None:
     """Write dataclass instances of one kind as TSV with a header line; None is ``NA``."""
-    names = (
-        [field.name for field in dataclasses.fields(rows[0]) if field.name not in leave_out] if rows else []
-    )
+    names = [field.name for field in dataclasses.fields(rows[0]) if field.name not in leave_out] if rows else []
 
     def text(value: object) -> str:
         if value is None:

@@ -43,7 +43,8 @@ class QualityProfile:
     def _qualities(self, level: float) -> NDArray[np.int64]:
         """Qualities, shape (length, number of scatter values)."""
         middle = np.rint(self._shape + level).astype(np.int64)
-        return np.clip(middle[:, None] + SCATTER[None, :], MIN_QUALITY, MAX_QUALITY)
+        qualities: NDArray[np.int64] = np.clip(middle[:, None] + SCATTER[None, :], MIN_QUALITY, MAX_QUALITY)
+        return qualities
 
     def expected_error(self, level: float) -> float:
         """Exact mean error probability per base when the profile is lifted to ``level`` (Phred units)."""

@@ -5,9 +5,10 @@ substitutions, one-base insertions and one-base deletions, equally likely at eac
 qualities. *Errors* are made by the sequencer: substitutions that follow the written qualities
 (:mod:`genoseq.evaluate.sequencing`).
 
-Places are uniform over all places and both strands where the read (both mates of a pair) fits in a contig and touches no
-base other than A, C, G, T. Reads are made in batches of a size fixed by the settings, each with its own random stream
-derived from the seed and the number of the batch: read ``n`` is the same whether 100 or a million reads are made.
+Places are uniform over all places and both strands where the read (both mates of a pair) fits in a contig and touches
+no base other than A, C, G, T. Reads are made in batches of a size fixed by the settings, each with its own random
+stream derived from the seed and the number of the batch: read ``n`` is the same whether 100 or a million reads are
+made.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class ReadModel:
         mix: relative shares of substitutions, insertions and deletions among the edits.
         errors: mean sequencing error rate per base (0, or 0.0001 to 0.2).
         paired: two mates per fragment, facing each other (FR).
-        insert_mean, insert_sd: fragment length on the reference in bp, outer ends of both mates (never shorter than a mate).
+        insert_mean, insert_sd: fragment length in bp, outer ends of both mates (never shorter than a mate).
         seed: same seed, same reads, same bytes.
     """
 
@@ -122,27 +123,22 @@ def _draw_edits(random: np.random.Generator, model: ReadModel, size: int, width:
     deleted[:, 0] = False  # otherwise the read would start one base later than its name says
     emitted = 1 - deleted.astype(np.int8) + inserted
     made = np.cumsum(emitted, axis=1, dtype=np.int32)
-    short = (
-        made[:, -1] < lengths
-    )  # beyond twelve standard deviations; kept whole by taking the deletions back
+    short = made[:, -1] < lengths  # beyond twelve standard deviations; kept whole by taking the deletions back
     if short.any():
         emitted[short] = np.maximum(emitted[short], 1)
         made[short] = np.cumsum(emitted[short], axis=1, dtype=np.int32)
     last = (made < lengths[:, None]).sum(axis=1)
-    used = (
-        last + 1 - (made[np.arange(size), last] > lengths)
-    )  # not the base behind an insertion that ends the read
+    used = last + 1 - (made[np.arange(size), last] > lengths)  # not the base behind an insertion that ends the read
     return _Edits(lengths, used, substituted, emitted)
 
 
-def _gather(
-    genome: Genome, start: NDArray[np.int64], edits: _Edits, reverse: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
+def _gather(genome: Genome, start: NDArray[np.int64], edits: _Edits, reverse: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Template codes (B, T) in the direction of the read; columns at and beyond ``used`` are not meaningful."""
     column = np.arange(edits.emitted.shape[1])
     at = np.where(reverse[:, None], (start + edits.used - 1)[:, None] - column, start[:, None] + column)
     codes = genome.codes[np.clip(at, 0, genome.codes.size - 1)]
-    return np.where(reverse[:, None], COMPLEMENT[codes], codes)
+    template: NDArray[np.uint8] = np.where(reverse[:, None], COMPLEMENT[codes], codes)
+    return template
 
 
 def _rows(edits: _Edits, rows: NDArray[np.int64]) -> _Edits:
@@ -215,9 +211,7 @@ def _batch(genome: Genome, model: ReadModel, number: int, size: int, width: int)
     mates = [_draw_edits(random, model, size, width) for _ in range(2 if model.paired else 1)]
     span = np.maximum.reduce([mate.used for mate in mates])
     if model.paired:
-        span = np.maximum(
-            span, np.rint(random.normal(model.insert_mean, model.insert_sd, size)).astype(np.int64)
-        )
+        span = np.maximum(span, np.rint(random.normal(model.insert_mean, model.insert_sd, size)).astype(np.int64))
     contig, starts, reverses, templates = _place(random, genome, mates, span)
     sequences: list[NDArray[np.uint8]] = []
     qualities: list[NDArray[np.uint8]] = []

@@ -2,8 +2,8 @@
 
 A name is ``s{number}!{contig}!{start}!{strand}!{end}``, for a pair with three more fields for the second mate:
 ``s{number}!{contig}!{start}!{strand}!{end}!{start2}!{strand2}!{end2}``. Both mates carry the same name. ``start`` and
-``end`` are 0-based, half-open, on the forward strand of the contig; ``strand`` is ``+`` or ``-``. Characters of a contig
-name that a SAM query name, a URL or this format cannot carry are percent-encoded.
+``end`` are 0-based, half-open, on the forward strand of the contig; ``strand`` is ``+`` or ``-``. Characters of a
+contig name that a SAM query name, a URL or this format cannot carry are percent-encoded.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from genoseq.errors import InputError
 
 __all__ = ["Place", "Truth", "escape_contig", "format_name", "parse_name"]
 
-SAFE = "._:|-+~,;=#$()[]{}*"  # kept as they are, beside letters and digits; '!' separates, '%' escapes, '/' ends a name in bwa
+# kept as they are, beside letters and digits; '!' separates, '%' escapes, and bwa cuts '/1' and '/2' off names
+SAFE = "._:|-+~,;=#$()[]{}*"
 
 
 class Place(NamedTuple):
-    """Where one read comes from: 0-based half-open ``[start, end)`` on ``contig``; ``reverse`` is True for strand ``-``."""
+    """Where a read comes from: 0-based half-open ``[start, end)`` on ``contig``; ``reverse``: strand ``-``."""
 
     contig: str
     start: int

@@ -16,18 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genoseq.errors import InputError, Pathlike
-from genoseq.kernels import kernel
-from genoseq.seqs.alphabet import UPPER
 from genoseq.seqs.batch import Bytes, Offsets, ReadBatch, batch_of, joined
 from genoseq.seqs.fastx import SAM_HEADER, RecordReader
 from genoseq.seqs.record import Record
+from genoseq.seqs.scan import (
+    END,
+    FULL,
+    HEADER_END,
+    LENGTH,
+    LF,
+    MORE,
+    NAME,
+    NAME_END,
+    ODD,
+    START,
+    copy_bases,
+    copy_pieces,
+    scan_fasta,
+    scan_fastq,
+)
 from genoseq.seqs.stream import open_bytes
 
 __all__ = ["ChunkReader", "read_chunks"]
-
-FULL, MORE, ODD = 0, 1, 2  # why a scan stopped: batch complete; bytes at an end; a record for the plain reader
-LF, CR, TAB, SPACE, PLUS, AT, GREATER = 10, 13, 9, 32, 43, 64, 62
-NAME, NAME_END, HEADER_END, START, LENGTH, END = range(6)  # columns of a scanned record; END: quality or raw end
 
 
 class ChunkReader:
@@ -134,7 +144,7 @@ class ChunkReader:
     def _scan(self) -> tuple[ReadBatch, int]:
         """The next batch as far as the compiled loops get, and why they stopped: FULL or ODD."""
         table = np.empty((min(self._batch_size, 4096), 6), np.int64)
-        scan = _scan_fastq if self.fastq else _scan_fasta
+        scan = scan_fastq if self.fastq else scan_fasta
         count = at = bases = lines = 0
         final = False
         while True:
@@ -162,17 +172,17 @@ class ChunkReader:
         return batch, status
 
     def _extract(self, view: Bytes, table: NDArray[np.int64]) -> ReadBatch:
-        names, name_offsets = _copy(view, table[:, NAME], table[:, NAME_END])
+        names, name_offsets = copy_pieces(view, table[:, NAME], table[:, NAME_END])
         offsets: Offsets = np.zeros(len(table) + 1, np.int64)
         np.cumsum(table[:, LENGTH], out=offsets[1:])
-        seq = _copy_bases(view, table[:, START], offsets, bool(self.fastq))
+        seq = copy_bases(view, table[:, START], offsets, bool(self.fastq))
         qual = np.empty(0, np.uint8)
         if self.fastq:
-            qual, _ = _copy(view, table[:, END], table[:, END] + table[:, LENGTH])
+            qual, _ = copy_pieces(view, table[:, END], table[:, END] + table[:, LENGTH])
         comments = comment_offsets = None
         if self._keep_comments:
             starts = np.minimum(table[:, NAME_END] + 1, table[:, HEADER_END])
-            comments, comment_offsets = _copy(view, starts, table[:, HEADER_END])
+            comments, comment_offsets = copy_pieces(view, starts, table[:, HEADER_END])
         batch = ReadBatch(
             names, name_offsets, seq, offsets, qual, bool(self.fastq), self.records, comments, comment_offsets
         )
@@ -240,160 +250,3 @@ def read_chunks(
     return ChunkReader(
         path, batch_size=batch_size, max_bases=max_bases, keep_comments=keep_comments, block_size=block_size
     )
-
-
-@kernel
-def _scan_header(data, at, row):
-    """Scan the header at ``at`` into ``row``; place after its line end, or minus MORE or ODD."""
-    end = len(data)
-    i = at + 1
-    while i < end and 33 <= data[i] <= 126:
-        i += 1
-    if i >= end:
-        return -MORE
-    row[NAME] = at + 1
-    row[NAME_END] = i
-    if i == at + 1:
-        return -ODD
-    if data[i] == CR and i + 1 >= end:
-        return -MORE
-    if not (data[i] == LF or data[i] == SPACE or data[i] == TAB or (data[i] == CR and data[i + 1] == LF)):
-        return -ODD
-    while i < end and data[i] != LF:
-        i += 1
-    if i >= end:
-        return -MORE
-    row[HEADER_END] = i - 1 if data[i - 1] == CR else i
-    return i + 1
-
-
-@kernel
-def _scan_fastq(data, at, table, count, bases, lines, most, most_bases, final):
-    """Scan records of exactly four lines from ``at`` on: (records, place, bases, lines, why it stopped)."""
-    end = len(data)
-    most = min(most, len(table))
-    while count < most and bases < most_bases:
-        if at >= end:
-            return count, at, bases, lines, MORE
-        if data[at] != AT:
-            return count, at, bases, lines, ODD
-        row = table[count]
-        start = _scan_header(data, at, row)
-        if start < 0:
-            return count, at, bases, lines, -start
-        i = start
-        while i < end and UPPER[data[i]] != 0:
-            i += 1
-        length = i - start
-        if i < end and data[i] == CR:
-            i += 1
-        if i + 1 >= end:
-            return count, at, bases, lines, MORE
-        if data[i] != LF or data[i + 1] != PLUS:
-            return count, at, bases, lines, ODD
-        i += 2
-        while i < end and data[i] != LF:
-            i += 1
-        quality = i + 1
-        i = quality + length
-        if i >= end:
-            return count, at, bases, lines, MORE
-        illegal = 0
-        for letter in data[quality:i]:
-            illegal |= (letter < 33) | (letter > 126)
-        if illegal:
-            return count, at, bases, lines, ODD
-        if data[i] == CR:
-            i += 1
-            if i >= end:
-                return count, at, bases, lines, MORE
-        if data[i] != LF:
-            return count, at, bases, lines, ODD
-        row[START] = start
-        row[LENGTH] = length
-        row[END] = quality
-        count += 1
-        bases += length
-        lines += 4
-        at = i + 1
-    return count, at, bases, lines, FULL
-
-
-@kernel
-def _scan_fasta(data, at, table, count, bases, lines, most, most_bases, final):
-    """As `_scan_fastq` for FASTA. The last record is complete only if ``final``: more of it may come."""
-    end = len(data)
-    most = min(most, len(table))
-    while count < most and bases < most_bases:
-        if at >= end:
-            return count, at, bases, lines, MORE
-        if data[at] != GREATER:
-            return count, at, bases, lines, ODD
-        row = table[count]
-        start = _scan_header(data, at, row)
-        if start < 0:
-            return count, at, bases, lines, -start
-        i = start
-        length = 0
-        own_lines = 1
-        while i < end and data[i] != GREATER:
-            first = i
-            while i < end and UPPER[data[i]] != 0:
-                i += 1
-            length += i - first
-            if i < end and data[i] == CR:
-                i += 1
-            if i >= end:
-                return count, at, bases, lines, MORE
-            if data[i] != LF:
-                return count, at, bases, lines, ODD
-            i += 1
-            own_lines += 1
-        if i >= end and not final:
-            return count, at, bases, lines, MORE
-        row[START] = start
-        row[LENGTH] = length
-        row[END] = i
-        count += 1
-        bases += length
-        lines += own_lines
-        at = i
-    return count, at, bases, lines, FULL
-
-
-@kernel
-def _copy(data, starts, ends):
-    """The bytes ``data[starts[i]:ends[i]]`` of all i, one after another, and their offsets."""
-    offsets = np.empty(len(starts) + 1, np.int64)
-    offsets[0] = 0
-    for i in range(len(starts)):
-        offsets[i + 1] = offsets[i] + ends[i] - starts[i]
-    flat = np.empty(offsets[-1], np.uint8)
-    for i in range(len(starts)):
-        source = data[starts[i] : ends[i]]
-        target = flat[offsets[i] : offsets[i + 1]]
-        for j in range(len(target)):
-            target[j] = source[j]
-    return flat, offsets
-
-
-@kernel
-def _copy_bases(data, starts, offsets, one_line):
-    """The scanned bases in upper case, line ends left out; ``one_line``: there are none inside a sequence."""
-    flat = np.empty(offsets[-1], np.uint8)
-    for i in range(len(starts)):
-        target = flat[offsets[i] : offsets[i + 1]]
-        if one_line:
-            source = data[starts[i] : starts[i] + len(target)]
-            for j in range(len(target)):
-                target[j] = source[j] - np.uint8(32) if source[j] >= 97 else source[j]
-            continue
-        at = starts[i]
-        for j in range(len(target)):
-            letter = UPPER[data[at]]
-            while letter == 0:
-                at += 1
-                letter = UPPER[data[at]]
-            target[j] = letter
-            at += 1
-    return flat

@@ -159,7 +159,7 @@ class Genome:
             unknown = np.load(place / UNKNOWNS)
         except OSError as error:
             raise IndexFormatError(f"cannot be read: {describe_os_error(error)}", path=place, remedy=remedy) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, EOFError) as error:
             raise IndexFormatError(f"is damaged ({error})", path=place, remedy=remedy) from error
         size = int(offsets[-1])
         fits = (

@@ -30,9 +30,7 @@ def simulated(capfdbinary: pytest.CaptureFixture[bytes], *arguments: object) -> 
     return records(capfdbinary.readouterr().out.decode())
 
 
-def test_reads_go_to_standard_output_with_defaults(
-    reference: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_reads_go_to_standard_output_with_defaults(reference: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     reads = simulated(capfdbinary, reference, "-n", 50)
     assert len(reads) == 50
     for name, sequence, quality in reads:
@@ -121,7 +119,10 @@ def test_judge_tells_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     name = "s1!one!100!+!200!300!-!400"
     path = tmp_path / "a.sam"
     header = SAM.splitlines()[:2]
-    pair = [f"{name}\t99\tone\t101\t60\t100M\t=\t301\t300\t*\t*", f"{name}\t147\tone\t301\t60\t100M\t=\t101\t-300\t*\t*"]
+    pair = [
+        f"{name}\t99\tone\t101\t60\t100M\t=\t301\t300\t*\t*",
+        f"{name}\t147\tone\t301\t60\t100M\t=\t101\t-300\t*\t*",
+    ]
     path.write_text("\n".join([*header, *pair]) + "\n")
     table = judged(capsys, path)
     assert table["pairs_correct"] == ["1", "100.000"]

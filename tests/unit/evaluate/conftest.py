@@ -24,15 +24,23 @@ def make_genome(tmp_path: Path) -> Callable[..., Genome]:
     return make
 
 
-def invented_result(tool: str, read_set: str, *, correct: int, wrong: int, divergence: float = 0.1, paired: bool = False,
-           lost: int = 0) -> Result:  # fmt: skip
+def invented_result(
+    tool: str, read_set: str, *, correct: int, wrong: int, divergence: float = 0.1, paired: bool = False, lost: int = 0
+) -> Result:
     """A result of 1,000 reads with round numbers for everything not given."""
     peer = peer_named(tool)
     silent = peer.writes == "last"
     judged = Judgement(
-        1000, correct, wrong, 1000 - correct - wrong - lost, lost, 0, pairs=500 if paired else 0, pairs_correct=400,
+        1000,
+        correct,
+        wrong,
+        1000 - correct - wrong - lost,
+        lost,
+        0,
+        pairs=500 if paired else 0,
+        pairs_correct=400,
         has_quality=not silent,
-    )  # fmt: skip
+    )
     judged.correct_by_quality[60] = correct - 100
     judged.correct_by_quality[10] = 100
     judged.wrong_by_quality[60] = 2

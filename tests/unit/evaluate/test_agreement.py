@@ -7,8 +7,17 @@ from genoseq.evaluate.agreement import compare
 from genoseq.evaluate.placements import Placement
 
 
-def at(name: str, start: int, *, contig: str | None = "one", quality: int | None = 60, reverse: bool = False,
-       mate: int = 0, rank: str = "primary", position: int | None = None) -> Placement:  # fmt: skip
+def at(
+    name: str,
+    start: int,
+    *,
+    contig: str | None = "one",
+    quality: int | None = 60,
+    reverse: bool = False,
+    mate: int = 0,
+    rank: str = "primary",
+    position: int | None = None,
+) -> Placement:
     leftmost = start if position is None else position
     return Placement(name, mate, contig, reverse, start, leftmost, quality, rank, False)
 

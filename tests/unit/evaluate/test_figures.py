@@ -8,6 +8,7 @@ import pytest
 from genoseq.evaluate.figures import draw_accuracy, draw_all
 from genoseq.evaluate.report import Result
 
+
 @pytest.fixture
 def many(make_row: Callable[..., Result]) -> list[Result]:
     return [

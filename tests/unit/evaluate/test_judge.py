@@ -14,8 +14,17 @@ def name(number: int, start: int = 100, *, reverse: bool = False, contig: str = 
     return format_name(Truth(number, (Place(contig, start, start + 100, reverse),)))
 
 
-def placed(read: str, start: int = 100, *, contig: str | None = "one", reverse: bool = False, quality: int | None = 60,
-           mate: int = 0, rank: str = "primary", proper: bool = False) -> Placement:  # fmt: skip
+def placed(
+    read: str,
+    start: int = 100,
+    *,
+    contig: str | None = "one",
+    reverse: bool = False,
+    quality: int | None = 60,
+    mate: int = 0,
+    rank: str = "primary",
+    proper: bool = False,
+) -> Placement:
     return Placement(read, mate, contig, reverse, start, start, quality, rank, proper)
 
 

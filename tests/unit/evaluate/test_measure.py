@@ -66,3 +66,9 @@ def test_the_size_of_a_folder_counts_files_below_and_no_links(tmp_path: Path) ->
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert folder_bytes(tmp_path) == 15
     warm([tmp_path, tmp_path / "a"])
+
+
+def test_variables_are_set_for_the_command_only(tmp_path: Path) -> None:
+    run_measured(["sh", "-c", "echo $GENOSEQ_X"], stdout=tmp_path / "out", environment={"GENOSEQ_X": "5"})
+    assert (tmp_path / "out").read_text() == "5\n"
+    assert "GENOSEQ_X" not in os.environ

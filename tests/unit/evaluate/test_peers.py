@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import stat
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_seeds_of_minimap2_are_the_same_in_index_and_mapping() -> None:
 
 
 def test_an_unknown_tool_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(UsageError, match="unknown tool 'bowtie'; known: genoseq, minimap2"):
+    with pytest.raises(UsageError, match="unknown tool 'bowtie'; known: genoseq, genoseq-fast"):
         peer_named("bowtie")
 
 
@@ -79,9 +80,7 @@ def test_a_tool_is_indexed_and_run_with_its_cost(toy: Peer, tmp_path: Path) -> N
     reads.write_text("@r\nACGT\n+\nIIII\n")
     index = build_index(toy, reference=reference, index=tmp_path / "index", threads=3)
     assert (index.version, index.index_bytes, index.command) == ("1.2.3-r4", 8, "toy index ref.fa index/x 3")
-    run = map_reads(
-        toy, index=tmp_path / "index", reads=[reads], count=1, output=output, threads=3, repeats=3
-    )
+    run = map_reads(toy, index=tmp_path / "index", reads=[reads], count=1, output=output, threads=3, repeats=3)
     assert output.read_text() == reads.read_text()
     assert len(run.walls_s) == 3
     assert run.cost.wall_s == sorted(run.walls_s)[1]
@@ -90,6 +89,17 @@ def test_a_tool_is_indexed_and_run_with_its_cost(toy: Peer, tmp_path: Path) -> N
         build_index(toy, reference=reference, index=tmp_path / "index", threads=3)
     with pytest.raises(UsageError, match="toy does not map pairs"):
         map_reads(toy, index=tmp_path / "index", reads=[reads, reads], count=2, output=output, threads=3)
+
+
+def test_a_tool_that_compiles_runs_once_unmeasured_and_has_its_own_environment(toy: Peer, tmp_path: Path) -> None:
+    script(tmp_path / "bin", "toy", f'echo "$TOY_HOME" >> {tmp_path}/runs\n')
+    (tmp_path / "index").mkdir()
+    peer = dataclasses.replace(toy, compiles=True, environment=(("TOY_HOME", "{index}/home"),))
+    reads = tmp_path / "reads.fq"
+    reads.write_text("")
+    run = map_reads(peer, index=tmp_path / "index", reads=[reads], count=1, output=tmp_path / "o", threads=1, repeats=2)
+    assert len(run.walls_s) == 2
+    assert (tmp_path / "runs").read_text() == f"{tmp_path}/index/home\n" * 3
 
 
 @pytest.mark.parametrize(
@@ -102,9 +112,7 @@ def test_a_tool_is_indexed_and_run_with_its_cost(toy: Peer, tmp_path: Path) -> N
         ("genoseq, version 0.1.0", "0.1.0"),
     ],
 )
-def test_versions_are_read_from_what_tools_say(
-    toy: Peer, tmp_path: Path, says: str, version: str
-) -> None:
+def test_versions_are_read_from_what_tools_say(toy: Peer, tmp_path: Path, says: str, version: str) -> None:
     script(tmp_path / "bin", "toy", f"cat >&2 <<'END'\n{says}\nEND\n")
     assert version_of(toy) == version
 

@@ -30,7 +30,7 @@ def test_what_is_saved_comes_back_with_its_types(tmp_path: Path) -> None:
 def test_another_kind_version_or_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     save_record(path, RUN)
-    with pytest.raises(InputError, match="is genoseq.benchmark 1 MapRun, expected genoseq.benchmark 1 IndexRun"):
+    with pytest.raises(InputError, match=r"is genoseq\.benchmark 1 MapRun, expected genoseq\.benchmark 1 IndexRun"):
         load_record(path, IndexRun)
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"version": "2"}))

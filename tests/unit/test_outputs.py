@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from genoseq.errors import OutputError
+from genoseq.outputs import check_writable, describe_os_error, whole_file, whole_folder
+
+not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+
+
+class Stop(Exception):
+    """Something that goes wrong while an output is written."""
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    with whole_file(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+        assert temporary.parent == tmp_path
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+@pytest.mark.parametrize("error", [Stop, KeyboardInterrupt])
+def test_a_failure_leaves_the_file_that_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "out.txt"
+    target.write_text("old")
+    with pytest.raises(error), whole_file(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_a_replaced_file_keeps_its_permissions_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "out.txt", tmp_path / "link.txt"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    with whole_file(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_device_is_written_directly() -> None:
+    with whole_file("/dev/null") as temporary:
+        assert temporary == Path("/dev/null")
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_output(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    with (
+        pytest.raises(OutputError, match=r"out\.txt: no space left on the device; free some space"),
+        whole_file(target),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_errors_of_the_system_pass(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), whole_file(tmp_path / "out.txt"):
+        raise BrokenPipeError(errno.EPIPE, "pipe")
+
+
+def test_a_missing_folder_is_told_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist; make it \(mkdir -p\)"):
+        check_writable(tmp_path / "nowhere" / "out.txt")
+
+
+def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(OutputError, match="plain is not a folder"):
+        check_writable(tmp_path / "plain" / "out.txt")
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder, expected a file"), whole_file(tmp_path):
+        pass
+
+
+@not_root
+def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="no permission to write"):
+            check_writable(tmp_path / "out.txt")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_permission_is_asked_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match=r"no permission to write to .*; change that or choose another place"):
+        check_writable(tmp_path / "out.txt")
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "index"
+    with whole_folder(target, marker="kind.json") as temporary:
+        (temporary / "kind.json").write_text("{}")
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "part").write_text("1")
+        assert not target.exists()
+    assert (target / "inner" / "part").read_text() == "1"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+def test_a_failure_leaves_the_folder_that_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "index"
+    with whole_folder(target, marker="kind.json") as temporary:
+        (temporary / "kind.json").write_text("old")
+    with pytest.raises(Stop), whole_folder(target, marker="kind.json") as temporary:
+        (temporary / "kind.json").write_text("new")
+        raise Stop
+    assert (target / "kind.json").read_text() == "old"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+def test_a_folder_of_the_same_kind_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "index"
+    for name in ("first", "second"):
+        with whole_folder(target, marker="kind.json") as temporary:
+            (temporary / "kind.json").write_text(name)
+            (temporary / name).write_text("")
+    assert sorted(os.listdir(target)) == ["kind.json", "second"]
+    assert os.listdir(tmp_path) == ["index"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    target = tmp_path / "index"
+    target.mkdir()
+    with whole_folder(target) as temporary:
+        (temporary / "a").write_text("")
+    assert os.listdir(target) == ["a"]
+
+
+@pytest.mark.parametrize("marker", [None, "kind.json"])
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path, marker: str | None) -> None:
+    target = tmp_path / "thesis"
+    target.mkdir()
+    (target / "chapter1.tex").write_text("dear")
+    with (
+        pytest.raises(OutputError, match="holds files that genoseq did not write"),
+        whole_folder(target, marker=marker),
+    ):
+        pass
+    assert (target / "chapter1.tex").read_text() == "dear"
+
+
+def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("dear")
+    with pytest.raises(OutputError, match="is a file, expected a folder"), whole_folder(tmp_path / "plain"):
+        pass
+    assert (tmp_path / "plain").read_text() == "dear"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOSPC, "f: no space left on the device; free some space or choose another place"),
+        (errno.EROFS, "f: the file system is read-only; choose another place"),
+        (errno.ENOENT, "f: no such file or folder"),
+        (errno.ENOTTY, f"f: {os.strerror(errno.ENOTTY)}"),
+    ],
+)
+def test_errors_of_the_system_in_words(number: int, text: str) -> None:
+    assert describe_os_error(OSError(number, os.strerror(number)), "f") == text
+    assert describe_os_error(OSError(number, os.strerror(number), "f")) == text
