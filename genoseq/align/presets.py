@@ -7,6 +7,9 @@ from genoseq.errors import UsageError
 
 __all__ = ["PRESETS", "settings_for"]
 
+MARGIN = 14
+"""Points above the chance score that a place must reach: about one random read in a thousand does."""
+
 PRESETS = {
     "default": ("reads of any divergence up to about 25 %", {}),
     "fast": ("stops the search earlier: for reads of the reference's own species", {"miss": 0.02, "work": 20_000}),
@@ -22,4 +25,4 @@ def settings_for(preset: str, *, chance: int) -> Settings:
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
-    return Settings(least=chance + 4)._replace(**PRESETS[preset][1])
+    return Settings(least=chance + MARGIN)._replace(**PRESETS[preset][1])

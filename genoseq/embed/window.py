@@ -150,19 +150,18 @@ def sum_window(codes, start, end, position, k, flip, rows, context, window, used
     if context == 1:
         for p in range(64):
             used[p] = p * 4 + window[p] if window[p] < 4 else zero
+    elif context == 2:
+        for p in range(63):
+            pair = p * 16 + np.int64(window[p]) * 4 + np.int64(window[p + 1])
+            used[p] = pair if (window[p] | window[p + 1]) < 4 else zero
+        used[31] = zero
+        used[63] = zero
     else:
-        features = 1 << (2 * context)
-        for p in range(64):
+        for p in range(62):
+            triple = p * 64 + np.int64(window[p]) * 16 + np.int64(window[p + 1]) * 4 + np.int64(window[p + 2])
+            used[p] = triple if (window[p] | window[p + 1] | window[p + 2]) < 4 else zero
+        for p in (30, 31, 62, 63):
             used[p] = zero
-            if (p & 31) + context <= 32:
-                feature = 0
-                whole = True
-                for c in range(context):
-                    base = window[p + c]
-                    whole = whole and base < 4
-                    feature = feature * 4 + base
-                if whole:
-                    used[p] = p * features + feature
     for d in range(128):
         sums[d] = 0
     for q in range(0, 64, 8):

@@ -12,7 +12,7 @@ diagonal,
     loss = mean_i softplus(log(sum_{j != k} exp Z_jk / n) - Z_ii)
 
 The pooled log-sum-exp is a smooth stand-in for the threshold at a small false-positive rate. (InfoNCE, which
-gives every query a threshold of its own, was clearly worse at the smallest rates.) The loss is taken of two
+gives every query a threshold of its own, was a few points worse at the smallest rates.) The loss is taken of two
 scores, weighted: bits against bits (``hamming``) and query sums against bits (``sums``, divided by the length
 of the sums).
 """
