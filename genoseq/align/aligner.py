@@ -23,10 +23,11 @@ from genoseq.align.alignment import Alignment
 from genoseq.align.index import Index
 from genoseq.align.mapq import chance_score
 from genoseq.align.pairing import InsertModel, learn_inserts, rescue_batch, sample_inserts
-from genoseq.align.place import MAX_LENGTH, WIDE, Places, Scratch, make_scratch, place_batch
+from genoseq.align.place import MAX_LENGTH, WIDE, Places, Scratch, make_scratch
 from genoseq.align.presets import settings_for
 from genoseq.align.records import Records, finish_pairs, finish_singles, make_records
 from genoseq.align.sam import NameTable, format_records, header_text, text_room
+from genoseq.align.search import place_batch
 from genoseq.parallel import ordered_map
 from genoseq.seqs.alphabet import CODES, COMPLEMENTS
 from genoseq.seqs.batch import ReadBatch, batch_of, strip_mate_suffixes

@@ -1,9 +1,6 @@
-"""Places of one read: rounds of ever more anchors, until a better place than the best found so far is improbable.
+"""A place of a read: what the kernels work on, and the scoring and keeping of places.
 
-Round 1 queries eight well-spaced anchors, each against one minor cell of its list; round 2 more anchors likewise; round 3
-all anchors against whole lists, a few at a time. After each, the best clusters are aligned, and the rounds end once the chance
-that a place at least as good as the best went unseen is below ``Settings.miss``: an anchor of a read with edit rate ``e`` is
-intact with probability ``(1 - e)**k``, so few anchors settle a good read and many are needed for a poor one.
+:mod:`genoseq.align.search` finds the places, :mod:`genoseq.align.records` turns the best into records.
 """
 
 from __future__ import annotations
@@ -13,20 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genoseq.align.candidates import (
-    MINOR, cluster_hits, code_anchor, minor_cell, query_list, spread_anchors,
-)  # fmt: skip
 from genoseq.align.extend import band_score, fill_window, ungapped_score
 from genoseq.align.scoring import END_BONUS, MATCH, PAD, READ_N
-from genoseq.embed.anchors import scan_anchors
-from genoseq.kernels import kernel, prefetch
+from genoseq.kernels import kernel
 
-__all__ = ["IndexArrays", "MAX_LENGTH", "Places", "Scratch", "Settings", "contig_of", "insert_place", "load_read", "WIDE", "band_width", "make_scratch", "place_batch", "place_read", "score_place"]
+__all__ = ["IndexArrays", "MAX_LENGTH", "Places", "Scratch", "Settings", "contig_of", "insert_place", "load_read", "WIDE", "band_width", "make_scratch", "score_place"]
 
 MAX_LENGTH = 4096
 """Longest read that is placed, bp; a longer one stays unmapped."""
 MAX_HITS = 4096
-MAX_CLUSTERS = 48
+MAX_CLUSTERS = 96
 WIDE = 128
 """Diagonals of the wide band."""
 
@@ -53,10 +46,14 @@ class Settings(NamedTuple):
     """Anchors that round 2 adds."""
     near_radius: int = 34
     """Hamming radius in rounds 1 and 2, bits."""
-    far_radius: int = 46
+    far_radius: int = 48
     """Hamming radius in round 3, bits."""
+    deep_radius: int = 52
+    """Hamming radius in round 4, bits."""
     near_z: float = 4.0
-    far_z: float = 4.0
+    far_z: float = 3.5
+    deep_z: float = 2.8
+    """Least z-score of a hit in rounds 1 and 2, in round 3, in round 4."""
     near_list: int = 2048
     """Longest minor cell scanned in rounds 1 and 2, codes."""
     far_list: int = 16384
@@ -68,7 +65,11 @@ class Settings(NamedTuple):
     spread: int = 12
     """Largest step between the starts of neighbouring hits of one cluster, bp."""
     aligned: int = 16
-    """Clusters aligned in each round at most."""
+    """Clusters aligned at a time at most."""
+    deep_aligned: int = 64
+    """The same in round 4."""
+    enough: int = 40
+    """A place that scores so much more than ``least`` spares the read round 4."""
     least: int = 40
     """Least score, with end bonuses, of a place."""
 
@@ -246,236 +247,3 @@ def insert_place(places, r, strand, start, contig, score, end, gapped):
     places.end[r, p] = end
     places.gapped[r, p] = gapped
     places.count[r] = n + 1
-
-
-@kernel
-def _align_clusters(index, settings, scratch, length, width, hits, tried_key, tried, places, r):
-    """Cluster the hits and align the best clusters not tried before; return how many were tried in all."""
-    n = cluster_hits(
-        hits, scratch.hit_key, scratch.hit_z, scratch.hit_at, settings.spread, scratch.hit_order,
-        scratch.cluster_key, scratch.cluster_z, scratch.cluster_at,
-    )  # fmt: skip
-    done = 0
-    for c in range(n):
-        if done == settings.aligned or tried == tried_key.shape[0]:
-            break
-        key = scratch.cluster_key[c]
-        known = False
-        for t in range(tried):
-            if abs(tried_key[t] - key) <= settings.spread:
-                known = True
-                break
-        if known:
-            continue
-        tried_key[tried] = key
-        tried += 1
-        done += 1
-        strand = key >> 40
-        start = (key & ((1 << 40) - 1)) - (1 << 20)
-        contig = contig_of(index.offsets, scratch.cluster_at[c])
-        score, end, gapped, _ = score_place(index, scratch, length, width, strand, start, contig, scratch.ends)
-        if score >= settings.least:
-            insert_place(places, r, strand, start, contig, score, end, gapped)
-    return tried
-
-
-@kernel
-def _unseen(score, length, k, queried, whole):
-    """Probability that a place scoring ``score`` was hit by none of ``queried`` minor cells and ``whole`` lists."""
-    edits = (MATCH * length + 2 * END_BONUS - score) / (6.0 * length)
-    keep = max(0.0, 1.0 - edits)
-    seen = 1.0 if edits < 0.05 else max(0.15, 1.0 - 2.2 * (edits - 0.05))
-    near = (1.0 - keep ** (k + 2) * seen) ** queried
-    return near * (1.0 - keep**k * seen) ** whole
-
-
-@kernel
-def _widen(index, scratch, length, places, r):
-    """Try the wide band at the best place of a read that lost more than a few edits there: it may span a long gap.
-
-    If that scores better, the places it joins (same strand, within 64 bp) are no longer rivals and are dropped.
-    """
-    strand = places.strand[r, 0]
-    start = places.start[r, 0]
-    contig = places.contig[r, 0]
-    score, end, gapped, _ = score_place(index, scratch, length, WIDE, strand, start, contig, scratch.ends)
-    if score <= places.score[r, 0]:
-        return
-    kept = 1
-    for p in range(1, places.count[r]):
-        if places.strand[r, p] == strand and places.contig[r, p] == contig and abs(places.start[r, p] - start) <= WIDE // 2:
-            continue
-        places.start[r, kept] = places.start[r, p]
-        places.strand[r, kept] = places.strand[r, p]
-        places.contig[r, kept] = places.contig[r, p]
-        places.score[r, kept] = places.score[r, p]
-        places.end[r, kept] = places.end[r, p]
-        places.gapped[r, kept] = places.gapped[r, p]
-        kept += 1
-    places.count[r] = kept
-    places.score[r, 0] = score
-    places.end[r, 0] = end
-    places.gapped[r, 0] = 2
-
-
-@kernel
-def place_read(index, settings, scratch, length, tried_key, places, r):
-    """Find the places of the read in ``scratch`` and write them into row ``r`` of ``places``; return the codes scanned."""
-    scanned = _search(index, settings, scratch, length, band_width(length), tried_key, places, r)
-    if places.count[r] > 0 and places.score[r, 0] < MATCH * length + 2 * END_BONUS - 50:
-        _widen(index, scratch, length, places, r)
-    return scanned
-
-
-@kernel
-def _search(index, settings, scratch, length, width, tried_key, places, r):
-    """The rounds of :func:`place_read`."""
-    k = index.k
-    places.count[r] = 0
-    places.unseen[r] = 1.0
-    if length < k:
-        return 0
-    n = scan_anchors(scratch.forward, 0, length, k, index.cells, scratch.positions, scratch.entries)
-    if n == 0:
-        return 0
-    bounds = index.bounds
-    for a in range(n):
-        position = scratch.positions[a]
-        minor = minor_cell(scratch.forward, 0, length, position, k, scratch.entries[a] & 1)
-        scratch.minors[a] = minor
-        scratch.taken[a] = 0
-        if minor >= 0:
-            cell = np.int64(scratch.entries[a] >> 1) * MINOR + minor
-            prefetch(bounds, cell)
-    for a in range(n):
-        minor = scratch.minors[a]
-        scratch.sizes[a] = -1
-        if minor >= 0:
-            cell = np.int64(scratch.entries[a] >> 1) * MINOR + minor
-            scratch.sizes[a] = bounds[cell + 1] - bounds[cell]
-    hits = 0
-    tried = 0
-    scanned = 0
-    queried = 0
-    for stage in range(2):
-        wanted = settings.near_anchors if stage == 0 else settings.more_anchors
-        chosen = spread_anchors(
-            n, scratch.positions, scratch.sizes, length, wanted, settings.near_list, scratch.order, scratch.taken
-        )
-        for o in range(chosen):
-            a = scratch.order[o]
-            number = np.int64(scratch.entries[a] >> 1)
-            first = bounds[number * MINOR]
-            at = 24 * first + 16 * (bounds[number * MINOR + scratch.minors[a]] - first)
-            if at < index.data.shape[0]:
-                prefetch(index.data, at)
-        for o in range(chosen):
-            a = scratch.order[o]
-            entry = scratch.entries[a]
-            number = np.int64(entry >> 1)
-            first = bounds[number * MINOR]
-            size = bounds[(number + 1) * MINOR] - first
-            lo = bounds[number * MINOR + scratch.minors[a]] - first
-            hi = bounds[number * MINOR + scratch.minors[a] + 1] - first
-            if lo == hi:
-                continue
-            norm = code_anchor(
-                scratch.forward, length, scratch.positions[a], k, entry, index.rows, index.context,
-                scratch.window, scratch.used, scratch.sums, scratch.words,
-            )  # fmt: skip
-            hits = query_list(
-                index.data, first, size, lo, hi, scratch.sums, norm, scratch.words, settings.near_radius, settings.near_z,
-                length, scratch.positions[a], k, entry & 1, scratch.hit_key, scratch.hit_z, scratch.hit_at, hits,
-            )  # fmt: skip
-            scanned += hi - lo
-        queried += chosen
-        tried = _align_clusters(index, settings, scratch, length, width, hits, tried_key, tried, places, r)
-        if places.count[r] > 0:
-            places.unseen[r] = _unseen(places.score[r, 0], length, k, queried, 0)
-            if places.unseen[r] < settings.miss:
-                return scanned
-    # Round 3: whole lists, shortest-listed anchor of each stretch first, in groups.
-    for a in range(n):
-        number = np.int64(scratch.entries[a] >> 1)
-        scratch.sizes[a] = bounds[(number + 1) * MINOR] - bounds[number * MINOR]
-        scratch.taken[a] = 0
-    hits = 0
-    whole = 0
-    while True:
-        chosen = spread_anchors(
-            n, scratch.positions, scratch.sizes, length, 24, settings.far_list, scratch.order, scratch.taken
-        )
-        if chosen == 0:
-            break
-        for o in range(chosen):
-            a = scratch.order[o]
-            entry = scratch.entries[a]
-            number = np.int64(entry >> 1)
-            first = bounds[number * MINOR]
-            size = scratch.sizes[a]
-            if size == 0:
-                continue
-            if o + 1 < chosen:
-                at = 24 * bounds[np.int64(scratch.entries[scratch.order[o + 1]] >> 1) * MINOR]
-                if at < index.data.shape[0]:
-                    prefetch(index.data, at)
-            norm = code_anchor(
-                scratch.forward, length, scratch.positions[a], k, entry, index.rows, index.context,
-                scratch.window, scratch.used, scratch.sums, scratch.words,
-            )  # fmt: skip
-            hits = query_list(
-                index.data, first, size, 0, size, scratch.sums, norm, scratch.words, settings.far_radius, settings.far_z,
-                length, scratch.positions[a], k, entry & 1, scratch.hit_key, scratch.hit_z, scratch.hit_at, hits,
-            )  # fmt: skip
-            scanned += size
-        whole += chosen
-        tried = _align_clusters(index, settings, scratch, length, width, hits, tried_key, tried, places, r)
-        if places.count[r] > 0:
-            places.unseen[r] = min(places.unseen[r], _unseen(places.score[r, 0], length, k, 0, whole))
-            if places.unseen[r] < settings.miss:
-                break
-        if scanned > settings.work:
-            break
-    return scanned
-
-
-@kernel
-def _hash_read(seq, start, end, names, name_start, name_end, seed):
-    """A number that depends on a read's bases, name and the seed alone (FNV-1a)."""
-    h = np.uint64(14695981039346656037) ^ np.uint64(seed)
-    for i in range(start, end):
-        h = (h ^ np.uint64(seq[i])) * np.uint64(1099511628211)
-    for i in range(name_start, name_end):
-        h = (h ^ np.uint64(names[i])) * np.uint64(1099511628211)
-    return h ^ (h >> np.uint64(29))
-
-
-@kernel
-def _draw_among_ties(places, r, number):
-    """Bring one of the equally best places of a read to the front, chosen by ``number``."""
-    ties = 1
-    while ties < places.count[r] and places.score[r, ties] == places.score[r, 0]:
-        ties += 1
-    chosen = np.int64(number % np.uint64(ties))
-    if chosen == 0:
-        return
-    for column in (places.start, places.strand, places.contig, places.end, places.gapped):
-        kept = column[r, 0]
-        column[r, 0] = column[r, chosen]
-        column[r, chosen] = kept
-
-
-@kernel
-def place_batch(index, settings, scratch, seq, seq_offsets, names, name_offsets, lookup, seed, places):
-    """Place every read of a batch; a read longer than MAX_LENGTH gets no place. Ties are drawn by ``seed`` and the read itself."""
-    tried_key = np.empty(256, np.int64)
-    for r in range(seq_offsets.shape[0] - 1):
-        places.count[r] = 0
-        places.unseen[r] = 1.0
-        if seq_offsets[r + 1] - seq_offsets[r] > MAX_LENGTH:
-            continue
-        length = load_read(seq, seq_offsets[r], seq_offsets[r + 1], lookup, scratch)
-        place_read(index, settings, scratch, length, tried_key, places, r)
-        if places.count[r] > 1 and places.score[r, 1] == places.score[r, 0]:
-            number = _hash_read(seq, seq_offsets[r], seq_offsets[r + 1], names, name_offsets[r], name_offsets[r + 1], seed)
-            _draw_among_ties(places, r, number)

@@ -1,0 +1,287 @@
+"""The search for the places of a read: rounds of ever more anchors, until a better place than the best is improbable.
+
+Round 1 queries eight well-spaced anchors, each against one minor cell of its list; round 2 more anchors likewise; round 3
+all anchors against whole lists, a few at a time; round 4, for reads that have no good place by then, the same with wider
+filters. After each, the best clusters are aligned, and the rounds end once the chance that a place at least as good as the best
+went unseen is below ``Settings.miss``: an anchor of a read with edit rate ``e`` is intact with probability ``(1 - e)**k``, so few
+anchors settle a good read and many are needed for a poor one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genoseq.align.candidates import (
+    MINOR, cluster_hits, code_anchor, minor_cell, query_list, spread_anchors,
+)  # fmt: skip
+from genoseq.align.place import MAX_LENGTH, WIDE, band_width, contig_of, insert_place, load_read, score_place
+from genoseq.align.scoring import END_BONUS, MATCH
+from genoseq.embed.anchors import scan_anchors
+from genoseq.kernels import kernel, prefetch
+
+__all__ = ["place_batch", "place_read"]
+
+GROUP = 24
+"""Anchors queried in rounds 3 and 4 before the clusters found so far are aligned."""
+
+
+@kernel
+def _align_clusters(index, settings, scratch, length, most, hits, tried_key, tried, places, r):
+    """Cluster the hits and align the best clusters not tried before, ``most`` at most; return how many were tried in all."""
+    width = band_width(length)
+    n = cluster_hits(
+        hits, scratch.hit_key, scratch.hit_z, scratch.hit_at, settings.spread, scratch.hit_order,
+        scratch.cluster_key, scratch.cluster_z, scratch.cluster_at,
+    )  # fmt: skip
+    done = 0
+    for c in range(n):
+        if done == most or tried == tried_key.shape[0]:
+            break
+        key = scratch.cluster_key[c]
+        known = False
+        for t in range(tried):
+            if abs(tried_key[t] - key) <= settings.spread:
+                known = True
+                break
+        if known:
+            continue
+        tried_key[tried] = key
+        tried += 1
+        done += 1
+        strand = key >> 40
+        start = (key & ((1 << 40) - 1)) - (1 << 20)
+        contig = contig_of(index.offsets, scratch.cluster_at[c])
+        score, end, gapped, _ = score_place(index, scratch, length, width, strand, start, contig, scratch.ends)
+        if score >= settings.least:
+            insert_place(places, r, strand, start, contig, score, end, gapped)
+    return tried
+
+
+@kernel
+def _unseen(score, length, k, queried, whole):
+    """Probability that a place scoring ``score`` was hit by none of ``queried`` minor cells and ``whole`` lists."""
+    edits = (MATCH * length + 2 * END_BONUS - score) / (6.0 * length)
+    keep = max(0.0, 1.0 - edits)
+    seen = 1.0 if edits < 0.05 else max(0.15, 1.0 - 2.2 * (edits - 0.05))
+    near = (1.0 - keep ** (k + 2) * seen) ** queried
+    return near * (1.0 - keep**k * seen) ** whole
+
+
+@kernel
+def _widen(index, scratch, length, places, r):
+    """Try the wide band at the best place of a read that lost more than a few edits there: it may span a long gap.
+
+    If that scores better, the places it joins (same strand, within 64 bp) are no longer rivals and are dropped.
+    """
+    strand = places.strand[r, 0]
+    start = places.start[r, 0]
+    contig = places.contig[r, 0]
+    score, end, gapped, _ = score_place(index, scratch, length, WIDE, strand, start, contig, scratch.ends)
+    if score <= places.score[r, 0]:
+        return
+    kept = 1
+    for p in range(1, places.count[r]):
+        if places.strand[r, p] == strand and places.contig[r, p] == contig and abs(places.start[r, p] - start) <= WIDE // 2:
+            continue
+        places.start[r, kept] = places.start[r, p]
+        places.strand[r, kept] = places.strand[r, p]
+        places.contig[r, kept] = places.contig[r, p]
+        places.score[r, kept] = places.score[r, p]
+        places.end[r, kept] = places.end[r, p]
+        places.gapped[r, kept] = places.gapped[r, p]
+        kept += 1
+    places.count[r] = kept
+    places.score[r, 0] = score
+    places.end[r, 0] = end
+    places.gapped[r, 0] = 2
+
+
+@kernel
+def _find_anchors(index, scratch, length):
+    """Anchors of the read in ``scratch``, with the minor cell of each and its size (-1 where it has none); return how many."""
+    k = index.k
+    bounds = index.bounds
+    n = scan_anchors(scratch.forward, 0, length, k, index.cells, scratch.positions, scratch.entries)
+    for a in range(n):
+        entry = scratch.entries[a]
+        minor = minor_cell(scratch.forward, 0, length, scratch.positions[a], k, entry & 1)
+        scratch.minors[a] = minor
+        scratch.taken[a] = 0
+        if minor >= 0:
+            prefetch(bounds, np.int64(entry >> 1) * MINOR + minor)
+    for a in range(n):
+        minor = scratch.minors[a]
+        scratch.sizes[a] = -1
+        if minor >= 0:
+            cell = np.int64(scratch.entries[a] >> 1) * MINOR + minor
+            scratch.sizes[a] = bounds[cell + 1] - bounds[cell]
+    return n
+
+
+@kernel
+def _query_anchors(index, scratch, length, chosen, whole, radius, z_least, hits):
+    """Query the ``chosen`` anchors of ``scratch.order``, against whole lists or one minor cell each.
+
+    Returns:
+        ``(hits, scanned)``: hits in ``scratch`` now, codes compared.
+    """
+    k = index.k
+    bounds = index.bounds
+    scanned = 0
+    for o in range(chosen):
+        # Fetch the next list while this one's anchor is coded and scanned.
+        for ahead in range(o + 1 if o > 0 else 0, min(o + 2, chosen)):
+            a = scratch.order[ahead]
+            number = np.int64(scratch.entries[a] >> 1)
+            first = bounds[number * MINOR]
+            at = 24 * first
+            if not whole:
+                at += 16 * (bounds[number * MINOR + scratch.minors[a]] - first)
+            if at < index.data.shape[0]:
+                prefetch(index.data, at)
+        a = scratch.order[o]
+        if scratch.sizes[a] == 0:
+            continue
+        entry = scratch.entries[a]
+        number = np.int64(entry >> 1)
+        first = bounds[number * MINOR]
+        size = bounds[(number + 1) * MINOR] - first
+        lo = np.int64(0)
+        hi = size
+        if not whole:
+            lo = bounds[number * MINOR + scratch.minors[a]] - first
+            hi = lo + scratch.sizes[a]
+        norm = code_anchor(
+            scratch.forward, length, scratch.positions[a], k, entry, index.rows, index.context,
+            scratch.window, scratch.used, scratch.sums, scratch.words,
+        )  # fmt: skip
+        hits = query_list(
+            index.data, first, size, lo, hi, scratch.sums, norm, scratch.words, radius, z_least,
+            length, scratch.positions[a], k, entry & 1, scratch.hit_key, scratch.hit_z, scratch.hit_at, hits,
+        )  # fmt: skip
+        scanned += hi - lo
+    return hits, scanned
+
+
+@kernel
+def _query_whole(index, settings, scratch, length, n, deep, tried_key, tried, places, r):
+    """Round 3, or 4 if ``deep``: all anchors against whole lists, the shortest list of each stretch first, in groups.
+
+    Returns:
+        ``(tried, scanned)``.
+    """
+    radius = settings.deep_radius if deep else settings.far_radius
+    z_least = settings.deep_z if deep else settings.far_z
+    most = settings.deep_aligned if deep else settings.aligned
+    scratch.taken[:n] = 0
+    hits = 0
+    whole = 0
+    scanned = 0
+    while True:
+        chosen = spread_anchors(
+            n, scratch.positions, scratch.sizes, length, GROUP, settings.far_list, scratch.order, scratch.taken
+        )
+        hits, more = _query_anchors(index, scratch, length, chosen, True, radius, z_least, hits)
+        whole += chosen
+        scanned += more
+        if not deep or chosen == 0 or scanned > settings.work:
+            tried = _align_clusters(index, settings, scratch, length, most, hits, tried_key, tried, places, r)
+            if places.count[r] > 0:
+                unseen = _unseen(places.score[r, 0], length, index.k, 0, whole)
+                places.unseen[r] = min(places.unseen[r], unseen)
+                if unseen < settings.miss:
+                    break
+        if chosen == 0 or scanned > settings.work:
+            break
+    return tried, scanned
+
+
+@kernel
+def _search(index, settings, scratch, length, tried_key, places, r):
+    """The rounds; return the codes scanned."""
+    places.count[r] = 0
+    places.unseen[r] = 1.0
+    if length < index.k:
+        return 0
+    n = _find_anchors(index, scratch, length)
+    if n == 0:
+        return 0
+    hits = 0
+    tried = 0
+    scanned = 0
+    queried = 0
+    for stage in range(2):
+        wanted = settings.near_anchors if stage == 0 else settings.more_anchors
+        chosen = spread_anchors(
+            n, scratch.positions, scratch.sizes, length, wanted, settings.near_list, scratch.order, scratch.taken
+        )
+        hits, more = _query_anchors(
+            index, scratch, length, chosen, False, settings.near_radius, settings.near_z, hits
+        )
+        scanned += more
+        queried += chosen
+        tried = _align_clusters(index, settings, scratch, length, settings.aligned, hits, tried_key, tried, places, r)
+        if places.count[r] > 0:
+            places.unseen[r] = _unseen(places.score[r, 0], length, index.k, queried, 0)
+            if places.unseen[r] < settings.miss:
+                return scanned
+    for a in range(n):
+        number = np.int64(scratch.entries[a] >> 1)
+        scratch.sizes[a] = index.bounds[(number + 1) * MINOR] - index.bounds[number * MINOR]
+    tried, more = _query_whole(index, settings, scratch, length, n, False, tried_key, tried, places, r)
+    scanned += more
+    if places.count[r] == 0 or places.score[r, 0] < settings.least + settings.enough:
+        tried, more = _query_whole(index, settings, scratch, length, n, True, tried_key, tried, places, r)
+        scanned += more
+    return scanned
+
+
+@kernel
+def place_read(index, settings, scratch, length, tried_key, places, r):
+    """Find the places of the read in ``scratch`` and write them into row ``r`` of ``places``; return the codes scanned."""
+    scanned = _search(index, settings, scratch, length, tried_key, places, r)
+    if places.count[r] > 0 and places.score[r, 0] < MATCH * length + 2 * END_BONUS - 50:
+        _widen(index, scratch, length, places, r)
+    return scanned
+
+
+@kernel
+def _hash_read(seq, start, end, names, name_start, name_end, seed):
+    """A number that depends on a read's bases, name and the seed alone (FNV-1a)."""
+    h = np.uint64(14695981039346656037) ^ np.uint64(seed)
+    for i in range(start, end):
+        h = (h ^ np.uint64(seq[i])) * np.uint64(1099511628211)
+    for i in range(name_start, name_end):
+        h = (h ^ np.uint64(names[i])) * np.uint64(1099511628211)
+    return h ^ (h >> np.uint64(29))
+
+
+@kernel
+def _draw_among_ties(places, r, number):
+    """Bring one of the equally best places of a read to the front, chosen by ``number``."""
+    ties = 1
+    while ties < places.count[r] and places.score[r, ties] == places.score[r, 0]:
+        ties += 1
+    chosen = np.int64(number % np.uint64(ties))
+    if chosen == 0:
+        return
+    for column in (places.start, places.strand, places.contig, places.end, places.gapped):
+        kept = column[r, 0]
+        column[r, 0] = column[r, chosen]
+        column[r, chosen] = kept
+
+
+@kernel
+def place_batch(index, settings, scratch, seq, seq_offsets, names, name_offsets, lookup, seed, places):
+    """Place every read of a batch; a read longer than MAX_LENGTH gets no place. Ties are drawn by ``seed`` and the read itself."""
+    tried_key = np.empty(256, np.int64)
+    for r in range(seq_offsets.shape[0] - 1):
+        places.count[r] = 0
+        places.unseen[r] = 1.0
+        if seq_offsets[r + 1] - seq_offsets[r] > MAX_LENGTH:
+            continue
+        length = load_read(seq, seq_offsets[r], seq_offsets[r + 1], lookup, scratch)
+        place_read(index, settings, scratch, length, tried_key, places, r)
+        if places.count[r] > 1 and places.score[r, 1] == places.score[r, 0]:
+            number = _hash_read(seq, seq_offsets[r], seq_offsets[r + 1], names, name_offsets[r], name_offsets[r + 1], seed)
+            _draw_among_ties(places, r, number)
