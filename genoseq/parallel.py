@@ -26,14 +26,25 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, threads: int)
         yield from map(function, items)
         return
     waiting: deque[Future[R]] = deque()
+    source = iter(items)
+    failure: Exception | None = None
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for item in items:
+            while True:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    break
+                except Exception as error:  # raised below, behind the results of the items before it
+                    failure = error
+                    break
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+            if failure is not None:
+                raise failure
         finally:
             for future in waiting:
                 future.cancel()

@@ -41,7 +41,7 @@ __all__ = ["Aligner", "Alignment", "MappedBatch"]
 
 LEARNING_PAIRS = 10_000
 BATCH = 4096
-KEPT = 16
+KEPT = 64
 """Places kept of a read, at least."""
 
 

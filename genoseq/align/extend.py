@@ -109,7 +109,7 @@ def band_score(reverse, length, window, width, top, when, paths, ends):
     """Best banded alignment: the score, with end bonuses, and in ``ends`` the read and window position after its end.
 
     Args:
-        reverse: the read's base codes *backwards*, uint8, with PAD bytes of any value on both sides.
+        reverse: the read's base codes *backwards*, uint8, with PAD bytes above 3 on both sides.
         length: bases of the read, at most 15,000 (16-bit scores).
         window: from :func:`fill_window`, ``length + width`` bases long.
         width: diagonals in the band: 32, 64 or 128.
@@ -138,7 +138,7 @@ def band_trace(reverse, length, window, width, top, when, paths, ends, cigar):
         cigar: output uint32, operations ``length << 4 | code`` in reading order, without soft clips.
 
     Returns:
-        Score with end bonuses. An insertion at either end of the alignment is left out of it: it becomes part of the clip.
+        Score with end bonuses. A gap at either end of the alignment is left out of it: what it inserted becomes part of the clip.
     """
     if width == 32:
         trace_32(reverse, window, length, top, when, paths)
@@ -197,21 +197,23 @@ def band_trace(reverse, length, window, width, top, when, paths, ends, cigar):
             if ends[0] == length:
                 score -= END_BONUS
             ends[0] -= np.int64(cigar[n - 1] >> 4)
-            score += GAP_OPEN + GAP_EXTEND * np.int64(cigar[n - 1] >> 4)
+        else:
+            ends[1] -= np.int64(cigar[n - 1] >> 4)
+        score += GAP_OPEN + GAP_EXTEND * np.int64(cigar[n - 1] >> 4)
         n -= 1
     while n > 0 and (cigar[0] & 15) != OP_MATCH:
         if (cigar[0] & 15) == OP_INSERT:
             if ends[2] == 0:
                 score -= END_BONUS
             ends[2] += np.int64(cigar[0] >> 4)
-            score += GAP_OPEN + GAP_EXTEND * np.int64(cigar[0] >> 4)
         else:
             ends[3] += np.int64(cigar[0] >> 4)
+        score += GAP_OPEN + GAP_EXTEND * np.int64(cigar[0] >> 4)
         for x in range(1, n):
             cigar[x - 1] = cigar[x]
         n -= 1
     ends[4] = n
-    return score
+    return score if n > 0 else np.int64(0)
 
 
 @kernel

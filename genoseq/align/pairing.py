@@ -205,7 +205,7 @@ def choose_pair(places, model, a, length_a, b, length_b, bases, chance, out):
                         best_i = i
                         best_j = j
                         proper_best = proper
-                else:
+                elif value > best - 30.0:
                     part = np.exp(value - best)
                     total += part
                     if i == best_i:

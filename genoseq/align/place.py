@@ -64,8 +64,10 @@ class Settings(NamedTuple):
     """Accepted probability that a place as good as the best was not seen."""
     spread: int = 12
     """Largest step between the starts of neighbouring hits of one cluster, bp."""
-    aligned: int = 16
-    """Clusters aligned at a time at most."""
+    near_aligned: int = 64
+    """Clusters aligned after round 1 and after round 2 at most: reads of repeats have many good ones."""
+    aligned: int = 24
+    """The same after each group of anchors in round 3."""
     deep_aligned: int = 64
     """The same in round 4."""
     enough: int = 40

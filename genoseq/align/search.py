@@ -21,6 +21,8 @@ from genoseq.kernels import kernel, prefetch
 
 __all__ = ["place_batch", "place_read"]
 
+FAINT = 0.25
+"""Once a read has a place, a cluster with less than this share of the best cluster's votes is not aligned."""
 GROUP = 24
 """Anchors queried in rounds 3 and 4 before the clusters found so far are aligned."""
 
@@ -36,6 +38,8 @@ def _align_clusters(index, settings, scratch, length, most, hits, tried_key, tri
     done = 0
     for c in range(n):
         if done == most or tried == tried_key.shape[0]:
+            break
+        if places.count[r] > 0 and scratch.cluster_z[c] < FAINT * scratch.cluster_z[0]:
             break
         key = scratch.cluster_key[c]
         known = False
@@ -220,7 +224,7 @@ def _search(index, settings, scratch, length, tried_key, places, r):
         )
         scanned += more
         queried += chosen
-        tried = _align_clusters(index, settings, scratch, length, settings.aligned, hits, tried_key, tried, places, r)
+        tried = _align_clusters(index, settings, scratch, length, settings.near_aligned, hits, tried_key, tried, places, r)
         if places.count[r] > 0:
             places.unseen[r] = _unseen(places.score[r, 0], length, index.k, queried, 0)
             if places.unseen[r] < settings.miss:

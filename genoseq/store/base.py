@@ -87,7 +87,8 @@ def check_codes(
     """
     if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] * 8 != store.bits:
         raise ValueError(f"codes are {codes.dtype} {codes.shape}; expected uint8 (n, {store.bits // 8})")
-    if places.shape != (len(codes),) or (ids is not None and ids.shape != (len(codes),)):
-        raise ValueError(f"{len(codes)} codes, but cells or ids of another length")
+    for name, numbers in (("cells or lists", places), ("ids", ids)):
+        if numbers is not None and (numbers.dtype != np.int64 or numbers.shape != (len(codes),)):
+            raise ValueError(f"{name} are {numbers.dtype} {numbers.shape}; expected int64 ({len(codes)},)")
     if len(places) and not (0 <= int(places.min()) and int(places.max()) < limit):
         raise ValueError(f"cells or lists run from {places.min()} to {places.max()}; the store has 0 to {limit - 1}")

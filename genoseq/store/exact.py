@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from genoseq.errors import IndexFormatError
 from genoseq.store.base import RangeResult, SearchResult, check_codes
 
 __all__ = ["ExactStore"]
@@ -73,10 +74,18 @@ class ExactStore:
 
     @classmethod
     def open(cls, folder: Path, *, bits: int, lists: int, minor: int = 1) -> Self:
-        """See :class:`genoseq.store.base.CodeStore`."""
+        """See :class:`genoseq.store.base.CodeStore`.
+
+        Raises:
+            IndexFormatError: a file is missing, damaged, or does not fit the others.
+        """
         store = cls(bits=bits, lists=lists, minor=minor)
-        store._codes = np.load(folder / "codes.npy", mmap_mode="r")
-        store._cells = np.load(folder / "cells.npy", mmap_mode="r")
-        store._ids = np.load(folder / "ids.npy", mmap_mode="r")
+        try:
+            store._codes, store._cells, store._ids = (
+                np.load(folder / name, mmap_mode="r") for name in ("codes.npy", "cells.npy", "ids.npy")
+            )
+            check_codes(store, store._codes, store._cells, limit=lists * minor, ids=store._ids)
+        except (OSError, EOFError, ValueError) as error:
+            raise IndexFormatError(f"the store is damaged ({error})", path=folder, remedy="build it again") from error
         store._opened = True
         return store

@@ -58,7 +58,7 @@ class AnchorIVFStore:
         if self._opened or self._index is not None:
             raise ValueError("a store that was searched, saved or opened is read-only")
         check_codes(self, codes, cells, limit=self.lists * self.minor, ids=ids)
-        self._staged.append((codes, cells, ids))
+        self._staged.append((codes.copy(), cells.copy(), ids.copy()))
 
     def add_sorted(self, codes: NDArray[np.uint8], cells: NDArray[np.int64], ids: NDArray[np.int64]) -> None:
         """File codes at once, without a copy kept aside: for large stores, built in ascending order of cells.
@@ -165,7 +165,7 @@ class AnchorIVFStore:
         try:
             store._bounds = np.load(folder / BOUNDS, mmap_mode="r")
             store._index = faiss.read_index_binary(str(folder / FILE), faiss.IO_FLAG_MMAP)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, EOFError, ValueError, RuntimeError) as error:
             raise IndexFormatError(f"{folder}: the index is damaged ({error}); build it again with `genoseq index`") from error
         index = store._index
         if (index.d, index.nlist, index.ntotal) != (bits, lists, len(store)) or store._bounds.shape != (lists * minor + 1,):
