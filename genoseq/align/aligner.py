@@ -10,7 +10,9 @@ insert-size distribution is learned from them, and it does not depend on how the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -28,10 +30,12 @@ from genoseq.align.presets import settings_for
 from genoseq.align.records import Records, finish_pairs, finish_singles, make_records
 from genoseq.align.sam import NameTable, format_records, header_text, text_room
 from genoseq.align.search import place_batch
+from genoseq.errors import InputError
 from genoseq.parallel import ordered_map
-from genoseq.seqs.alphabet import CODES, COMPLEMENTS
+from genoseq.seqs.alphabet import CODES, COMPLEMENTS, UPPER
 from genoseq.seqs.batch import ReadBatch, batch_of, strip_mate_suffixes
-from genoseq.seqs.chunks import read_chunks
+from genoseq.seqs.chunks import ChunkReader, read_chunks
+from genoseq.seqs.pairs import PairReader, read_interleaved_chunks
 from genoseq.seqs.record import Record
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ LEARNING_PAIRS = 10_000
 BATCH = 4096
 KEPT = 64
 """Places kept of a read, at least."""
+READ_NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # a leading @ would make a header line of the record
+QUALITIES = re.compile(r"[!-~]*")
 
 
 @dataclass(frozen=True)
@@ -135,20 +141,35 @@ class Aligner:
         Args:
             reads: a FASTA or FASTQ file, or records, or (name, sequence) tuples.
             paired: mates follow one another.
+
+        Raises:
+            InputError: a record cannot stand in a SAM file, or a read has no mate.
         """
-        batches = read_chunks(reads, batch_size=BATCH) if isinstance(reads, str | Path) else _batches(reads)
-        if paired:
-            batches = map(strip_mate_suffixes, batches)
-        for mapped in self.map_batches(batches, paired=paired):
-            for line in mapped.text.tobytes().decode().splitlines():
-                yield Alignment.from_sam(line)
+        batches: ChunkReader | PairReader | Iterator[ReadBatch]
+        if not isinstance(reads, str | Path):
+            batches = _batches(reads, paired=paired)
+        elif paired:
+            batches = read_interleaved_chunks(reads, batch_size=BATCH)
+        else:
+            batches = read_chunks(reads, batch_size=BATCH)
+        with closing(batches):
+            for mapped in self.map_batches(batches, paired=paired):
+                for line in mapped.text.tobytes().decode("ascii").removesuffix("\n").split("\n"):
+                    if line:
+                        yield Alignment.from_sam(line)
 
     def map_batches(self, batches: Iterable[ReadBatch], *, paired: bool = False) -> Iterator[MappedBatch]:
-        """Map batches of reads (mates side by side if ``paired``); one result for each batch, in order."""
+        """Map batches of reads (mates side by side if ``paired``); one result for each batch, in order.
+
+        Mates lose a trailing ``/1`` or ``/2``, since SAM knows them by one name.
+
+        Raises:
+            ValueError: a batch of pairs holds an odd number of reads.
+        """
         if not paired:
             yield from ordered_map(self._map_singles, batches, threads=self.threads)
             return
-        source = iter(batches)
+        source = map(strip_mate_suffixes, _whole_pairs(batches))
         held: list[tuple[ReadBatch, Places]] = []
         seen = 0
 
@@ -234,16 +255,54 @@ class Aligner:
         return out[:size]
 
 
-def _batches(records: Iterable[Record | tuple[str, str]]) -> Iterator[ReadBatch]:
-    """Batches of records; a batch ends where qualities begin or end, since a batch has them for all reads or none."""
+def _whole_pairs(batches: Iterable[ReadBatch]) -> Iterator[ReadBatch]:
+    for batch in batches:
+        if len(batch) % 2:
+            raise ValueError(f"a batch of {len(batch)} reads; expected an even number, mates side by side")
+        yield batch
+
+
+def _batches(records: Iterable[Record | tuple[str, str]], *, paired: bool) -> Iterator[ReadBatch]:
+    """Batches of records; a batch ends where qualities begin or end, since a batch has them for all reads or none.
+
+    Raises:
+        InputError: see :func:`_checked`; or the last of the pairs lacks a mate, or only one mate has qualities.
+    """
     source = iter(records)
     first = 0
+    step = 2 if paired else 1
     while chunk := list(islice(source, BATCH)):
-        made = [record if isinstance(record, Record) else Record(record[0], "", record[1]) for record in chunk]
+        before = first
+        made = [_checked(record, before + i + 1) for i, record in enumerate(chunk)]
+        if len(made) % step:
+            raise InputError(f"read {made[-1].name!r} has no mate: mates follow one another", record=before + len(made))
         start = 0
-        for i in range(1, len(made) + 1):
+        for i in range(0, len(made) + 1, step):
+            if paired and i < len(made) and (made[i].quality is None) != (made[i + 1].quality is None):
+                raise InputError(f"one mate of {made[i].name!r} has qualities, the other has none", record=before + i + 1)
             if i == len(made) or (made[i].quality is None) != (made[start].quality is None):
                 part = made[start:i]
                 yield batch_of(part, first_record=first, has_quality=part[0].quality is not None, keep_comments=False)
                 first += len(part)
                 start = i
+
+
+def _checked(given: Record | tuple[str, str], number: int) -> Record:
+    """The record, if a SAM line can be made of it.
+
+    Raises:
+        InputError: a name that SAM does not allow, letters that are no bases, or qualities that do not fit.
+    """
+    record = given if isinstance(given, Record) else Record(given[0], "", given[1])
+    if READ_NAME.fullmatch(record.name) is None:
+        raise InputError(f"read name {record.name!r}; expected 1 to 254 visible ASCII characters", record=number)
+    if not record.sequence.isascii() or not UPPER[np.frombuffer(record.sequence.encode("ascii"), np.uint8)].all():
+        raise InputError(f"read {record.name!r} has characters that are no bases", record=number)
+    if record.quality is not None:
+        if len(record.quality) != len(record.sequence):
+            raise InputError(
+                f"quality has {len(record.quality)} characters, sequence has {len(record.sequence)}", record=number
+            )
+        if QUALITIES.fullmatch(record.quality) is None:
+            raise InputError(f"read {record.name!r} has qualities outside '!' to '~'", record=number)
+    return record

@@ -283,6 +283,14 @@ class Index:
                 remedy=rebuild,
             )
         encoder = encoder or WindowEncoder.shipped()
+        try:
+            return cls._opened(folder, manifest, encoder, rebuild)
+        except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError) as error:
+            raise IndexFormatError(f"the index is damaged ({error!r})", path=folder, remedy=rebuild) from error
+
+    @classmethod
+    def _opened(cls, folder: Path, manifest: dict[str, Any], encoder: WindowEncoder, rebuild: str) -> Index:
+        """The index whose manifest has been read; damage shows in whatever exception it causes."""
         if manifest["encoder"] != encoder.digest:
             raise IndexFormatError(
                 f"made with window encoder {manifest['encoder'][:12]}, this genoseq has {encoder.digest[:12]}",

@@ -53,7 +53,7 @@ class WindowEncoder:
         contexts = {4: 1, 16: 2, 64: 3}
         if table.dtype != np.int8 or table.ndim != 3 or table.shape[::2] != (2 * FLANK, BITS) or table.shape[1] not in contexts:
             raise ValueError(f"window table is {table.dtype} {table.shape}; expected int8 ({2 * FLANK}, 4 | 16 | 64, {BITS})")
-        table = np.ascontiguousarray(table)
+        table = np.array(table, order="C")
         table.setflags(write=False)
         digest = hashlib.sha256(repr(table.shape).encode() + table.tobytes()).hexdigest()
         return cls(table, contexts[table.shape[1]], digest, name)

@@ -168,7 +168,8 @@ class AnchorIVFStore:
         except (OSError, EOFError, ValueError, RuntimeError) as error:
             raise IndexFormatError(f"{folder}: the index is damaged ({error}); build it again with `genoseq index`") from error
         index = store._index
-        if (index.d, index.nlist, index.ntotal) != (bits, lists, len(store)) or store._bounds.shape != (lists * minor + 1,):
+        fits = store._bounds.shape == (lists * minor + 1,) and store._bounds.dtype == np.int64
+        if not fits or (index.d, index.nlist, index.ntotal) != (bits, lists, len(store)):
             raise IndexFormatError(f"{folder}: {FILE} and {BOUNDS} do not fit the manifest; build it again with `genoseq index`")
         return store
 
