@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -17,14 +18,17 @@ from pathlib import Path
 
 from genoseq.errors import OutputError, Pathlike
 
-__all__ = ["check_writable", "describe_os_error", "whole_file", "whole_folder"]
+__all__ = ["check_writable", "describe_os_error", "is_special", "whole_file", "whole_folder"]
+
+OPEN_FILES = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 
 
 @contextlib.contextmanager
 def whole_file(path: Pathlike) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to ``path`` if the block succeeds, remove it if not.
 
-    A path that is no regular file (``/dev/null``, a named pipe) is given as it is: it cannot be replaced by a rename.
+    A path that is no regular file (``/dev/null``, a named pipe, ``/dev/fd/63``) is given as it is: it cannot be
+    replaced by a rename.
 
     Raises:
         OutputError: the folder is missing, read-only or full.
@@ -40,7 +44,7 @@ def whole_file(path: Pathlike) -> Iterator[Path]:
     check_writable(target)
     if target.is_dir():
         raise OutputError(f"{path}: is a folder, expected a file to write; choose another name")
-    if target.exists() and not target.is_file():
+    if is_special(target):
         with _explained(target):
             yield target
         return
@@ -102,17 +106,30 @@ def check_writable(path: Pathlike) -> None:
     Raises:
         OutputError: says which folder is missing, is no folder, or may not be written.
     """
+    if is_special(path):
+        if not os.access(path, os.W_OK):
+            raise OutputError(f"{path}: no permission to write to it; change that or choose another place")
+        return
     target = Path(os.path.realpath(path))
     folder = target.parent
     if not folder.exists():
         raise OutputError(f"{path}: the folder {folder} does not exist; make it (mkdir -p) or choose another place")
     if not folder.is_dir():
         raise OutputError(f"{path}: {folder} is not a folder; choose another place")
-    special = target.exists() and not target.is_file() and not target.is_dir()
-    allowed = os.access(target, os.W_OK) if special else os.access(folder, os.W_OK | os.X_OK)
-    if not allowed:
-        at_fault = target if special else folder
-        raise OutputError(f"{path}: no permission to write to {at_fault}; change that or choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: no permission to write to {folder}; change that or choose another place")
+
+
+def is_special(path: Pathlike) -> bool:
+    """Whether ``path`` is written in place: a device, a pipe, or a file that is already open, such as ``/dev/stderr``.
+
+    >>> is_special("/dev/null"), is_special("table.tsv")
+    (True, False)
+    """
+    if OPEN_FILES.fullmatch(os.path.abspath(path)):
+        return True
+    target = Path(path)
+    return target.exists() and not target.is_file() and not target.is_dir()
 
 
 def describe_os_error(error: OSError, path: Pathlike | None = None) -> str:

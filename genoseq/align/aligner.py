@@ -32,7 +32,7 @@ from genoseq.align.sam import NameTable, format_records, header_text, text_room
 from genoseq.align.search import place_batch
 from genoseq.errors import InputError
 from genoseq.parallel import ordered_map
-from genoseq.seqs.alphabet import CODES, COMPLEMENTS, UPPER
+from genoseq.seqs.alphabet import CODES, COMPLEMENTS, SAM_LETTERS, UPPER
 from genoseq.seqs.batch import ReadBatch, batch_of, strip_mate_suffixes
 from genoseq.seqs.chunks import ChunkReader, read_chunks
 from genoseq.seqs.pairs import PairReader, read_interleaved_chunks
@@ -248,7 +248,7 @@ class Aligner:
         room = text_room(records, batch.name_offsets, batch.offsets, self._longest_name, len(self._group))
         out = np.empty(room, np.uint8)
         size = format_records(
-            records, batch.names, batch.name_offsets, batch.seq, batch.qual, batch.offsets, batch.has_quality,
+            records, batch.names, batch.name_offsets, SAM_LETTERS[batch.seq], batch.qual, batch.offsets, batch.has_quality,
             self._names.text, self._names.offsets, self.index.arrays.codes, self.index.arrays.offsets,
             CODES, COMPLEMENTS, self._group, out,
         )  # fmt: skip

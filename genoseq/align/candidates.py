@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from genoseq.embed.window import sign_bits, sum_window
-from genoseq.kernels import kernel, load_word, popcount
+from genoseq.kernels import lean_kernel, load_word, popcount
 
 __all__ = ["MINOR", "code_anchor", "cluster_hits", "minor_cell", "query_list", "spread_anchors"]
 
@@ -22,7 +22,7 @@ MINOR = 16
 """Minor cells of a list: the two bases next to the anchor."""
 
 
-@kernel
+@lean_kernel
 def minor_cell(codes, start, end, position, k, flip):
     """Minor cell of an anchor: ``4 * left + right`` of the two bases beside it, oriented; -1 where either is missing."""
     if position - 1 < start or position + k >= end:
@@ -36,7 +36,7 @@ def minor_cell(codes, start, end, position, k, flip):
     return (3 - np.int64(after)) * 4 + (3 - np.int64(before))
 
 
-@kernel
+@lean_kernel
 def code_anchor(read, length, position, k, entry, rows, context, window, used, sums, words):
     """Code one anchor of a read: ``sums`` int16 ``(128,)``, bits in ``words`` uint64 ``(2,)``; return the norm of ``sums``."""
     sum_window(read, 0, length, position, k, entry & 1, rows, context, window, used, sums)
@@ -48,7 +48,7 @@ def code_anchor(read, length, position, k, entry, rows, context, window, used, s
     return np.sqrt(np.float64(square))
 
 
-@kernel
+@lean_kernel
 def _asymmetric(sums, low, high):
     """Sum of ``sums[d]`` with the sign of bit ``d`` of the stored code."""
     total = np.int64(0)
@@ -59,7 +59,7 @@ def _asymmetric(sums, low, high):
     return total
 
 
-@kernel
+@lean_kernel
 def query_list(
     data, first, size, lo, hi, sums, norm, words, radius, z_least, length, position, k, flip, hit_key, hit_z, hit_at, hits
 ):  # fmt: skip
@@ -97,7 +97,7 @@ def query_list(
     return hits
 
 
-@kernel
+@lean_kernel
 def spread_anchors(n, positions, sizes, length, segments, longest, order, taken):
     """Choose the anchor with the shortest list in each of ``segments`` equal stretches of the read.
 
@@ -120,7 +120,22 @@ def spread_anchors(n, positions, sizes, length, segments, longest, order, taken)
     return found
 
 
-@kernel
+@lean_kernel
+def _sort_by_key(n, key, order):
+    """Write into ``order`` the numbers 0 to ``n - 1`` by ascending key, equal keys by number (Shell's sort, Ciura's gaps)."""
+    for h in range(n):
+        order[h] = h
+    for gap in (1750, 701, 301, 132, 57, 23, 10, 4, 1):
+        for h in range(gap, n):
+            x = order[h]
+            y = h - gap
+            while y >= 0 and (key[order[y]] > key[x] or (key[order[y]] == key[x] and order[y] > x)):
+                order[y + gap] = order[y]
+                y -= gap
+            order[y + gap] = x
+
+
+@lean_kernel
 def cluster_hits(hits, hit_key, hit_z, hit_at, spread, order, cluster_key, cluster_z, cluster_at):
     """Gather hits of one strand whose starts lie within ``spread`` bp of the next into clusters; return how many.
 
@@ -129,18 +144,7 @@ def cluster_hits(hits, hit_key, hit_z, hit_at, spread, order, cluster_key, clust
         cluster_key: output, the key of the cluster's best hit; cluster_z: the sum of ``z - 2`` over its hits;
             cluster_at: position of the best hit's anchor. Best cluster first; the arrays' length bounds how many are kept.
     """
-    for h in range(hits):
-        order[h] = h
-    if hits <= 48:
-        for h in range(1, hits):
-            x = order[h]
-            y = h - 1
-            while y >= 0 and hit_key[order[y]] > hit_key[x]:
-                order[y + 1] = order[y]
-                y -= 1
-            order[y + 1] = x
-    else:
-        order[:hits] = np.argsort(hit_key[:hits], kind="mergesort")
+    _sort_by_key(hits, hit_key, order)
     room = cluster_key.shape[0]
     kept = 0
     h = 0

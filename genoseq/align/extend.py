@@ -14,12 +14,12 @@ from genoseq.align.scoring import (
     AMBIGUOUS, END_BONUS, GAP_EXTEND, GAP_OPEN, MATCH, MISMATCH, OP_DELETE, OP_INSERT, OP_MATCH, OUTSIDE, PAD,
     STRICT_CONTRAST, STRICT_END_BONUS, STRICT_GAP_EXTEND, STRICT_GAP_OPEN, STRICT_LOST_RATE, STRICT_MATCH, STRICT_MISMATCH, STRICT_MOST, STRICT_RATE, STRICT_SHARE,
 )  # fmt: skip
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 
 __all__ = ["band_score", "band_trace", "clip_poor_ends", "fill_window", "left_align", "path_score", "ungapped_score"]
 
 
-@kernel
+@lean_kernel
 def fill_window(codes, contig_start, contig_end, start, length, window):
     """Copy reference ``codes[start:start + length]`` into ``window[PAD:]``, OUTSIDE beyond the contig and around it."""
     for x in range(PAD):
@@ -35,7 +35,7 @@ def fill_window(codes, contig_start, contig_end, start, length, window):
         window[PAD + x] = OUTSIDE
 
 
-@kernel
+@lean_kernel
 def ungapped_score(read, length, codes, contig_start, contig_end, start, ends):
     """Best ungapped alignment of ``read[:length]`` laid over ``codes[start:]``.
 
@@ -88,7 +88,7 @@ def ungapped_score(read, length, codes, contig_start, contig_end, start, ends):
     return best
 
 
-@kernel
+@lean_kernel
 def _best_lane(top, when, lanes, length, ends):
     """The best of the lanes (the first on ties), and in ``ends`` the read and window position after its last base."""
     best = np.int64(0)
@@ -104,7 +104,7 @@ def _best_lane(top, when, lanes, length, ends):
     return best
 
 
-@kernel
+@lean_kernel
 def band_score(reverse, length, window, width, top, when, paths, ends):
     """Best banded alignment: the score, with end bonuses, and in ``ends`` the read and window position after its end.
 
@@ -128,7 +128,7 @@ def band_score(reverse, length, window, width, top, when, paths, ends):
     return _best_lane(top, when, width >> 1, length, ends)
 
 
-@kernel
+@lean_kernel
 def band_trace(reverse, length, window, width, top, when, paths, ends, cigar):
     """Like :func:`band_score`, with the path.
 
@@ -216,7 +216,7 @@ def band_trace(reverse, length, window, width, top, when, paths, ends, cigar):
     return score if n > 0 else np.int64(0)
 
 
-@kernel
+@lean_kernel
 def left_align(read, read_start, window, window_start, cigar, n):
     """Shift every gap as far left as it goes without changing the score (VCF's and GATK's convention); return ``n``.
 
@@ -252,7 +252,7 @@ def left_align(read, read_start, window, window_start, cigar, n):
     return n
 
 
-@kernel
+@lean_kernel
 def clip_poor_ends(read, length, window, ends, cigar):
     """Clip ends that the stricter score of :mod:`genoseq.align.scoring` would not align, if the rest is a good alignment.
 
@@ -278,7 +278,14 @@ def clip_poor_ends(read, length, window, ends, cigar):
     best = np.int64(0)
     best_edits = 0
     total_edits = 0
-    keep = np.zeros(8, np.int64)
+    keep_i = np.int64(0)
+    keep_j = np.int64(0)
+    keep_op = np.int64(0)
+    keep_skip = np.int64(0)
+    end_i = np.int64(0)
+    end_j = np.int64(0)
+    end_op = np.int64(0)
+    end_size = np.int64(0)
     for x in range(n):
         size = np.int64(cigar[x] >> 4)
         op = cigar[x] & 15
@@ -303,14 +310,14 @@ def clip_poor_ends(read, length, window, ends, cigar):
                 if value > best:
                     best = value
                     best_edits = run_edits
-                    keep[0] = run_i
-                    keep[1] = run_j
-                    keep[2] = run_op
-                    keep[3] = run_skip
-                    keep[4] = i
-                    keep[5] = j
-                    keep[6] = x
-                    keep[7] = y + 1
+                    keep_i = run_i
+                    keep_j = run_j
+                    keep_op = run_op
+                    keep_skip = run_skip
+                    end_i = i
+                    end_j = j
+                    end_op = x
+                    end_size = y + 1
         else:
             run -= STRICT_GAP_OPEN + STRICT_GAP_EXTEND * size
             run_edits += size
@@ -319,7 +326,7 @@ def clip_poor_ends(read, length, window, ends, cigar):
                 i += size
             else:
                 j += size
-    kept = keep[4] - keep[0]
+    kept = end_i - keep_i
     lost = ends[0] - ends[2] - kept
     good = False
     for share, rate, most in zip(STRICT_SHARE, STRICT_RATE, STRICT_MOST):
@@ -328,25 +335,25 @@ def clip_poor_ends(read, length, window, ends, cigar):
     poor = lost_edits >= STRICT_LOST_RATE * lost and lost_edits * kept >= STRICT_CONTRAST * best_edits * lost
     if lost == 0 or kept < 30 or not good or not poor:
         return total_edits
-    first = keep[2]
-    last = keep[6]
+    first = keep_op
+    last = end_op
     if first == last:
-        cigar[0] = np.uint32((keep[7] - keep[3]) << 4 | OP_MATCH)
+        cigar[0] = np.uint32((end_size - keep_skip) << 4 | OP_MATCH)
     else:
-        head = np.int64(cigar[first] >> 4) - keep[3]
+        head = np.int64(cigar[first] >> 4) - keep_skip
         for x in range(first + 1, last + 1):
             cigar[x - first] = cigar[x]
         cigar[0] = np.uint32(head << 4 | OP_MATCH)
-        cigar[last - first] = np.uint32(keep[7] << 4 | OP_MATCH)
-    ends[2] = keep[0]
-    ends[3] = keep[1]
-    ends[0] = keep[4]
-    ends[1] = keep[5]
+        cigar[last - first] = np.uint32(end_size << 4 | OP_MATCH)
+    ends[2] = keep_i
+    ends[3] = keep_j
+    ends[0] = end_i
+    ends[1] = end_j
     ends[4] = last - first + 1
     return best_edits
 
 
-@kernel
+@lean_kernel
 def path_score(read, window, ends, cigar):
     """Score of an alignment without end bonuses."""
     i = ends[2]

@@ -27,8 +27,8 @@ from genoseq.align.candidates import MINOR, minor_cell
 from genoseq.align.place import IndexArrays, contig_of
 from genoseq.embed.anchors import MAX_K, MIN_K, anchor_cells, number_of_lists
 from genoseq.embed.window import BITS, WindowEncoder, sign_bits, sum_window
-from genoseq.errors import IndexFormatError, UsageError
-from genoseq.kernels import kernel
+from genoseq.errors import IndexFormatError, OutputError, UsageError
+from genoseq.kernels import kernel, lean_kernel
 from genoseq.outputs import whole_folder
 from genoseq.parallel import ordered_map
 from genoseq.seqs.genome import Genome
@@ -75,7 +75,7 @@ def available_memory() -> int | None:
     return None
 
 
-@kernel
+@lean_kernel
 def _count_cells(codes, offsets, k, cells, bounds):
     """Count the anchors of each minor cell into ``bounds[cell + 2]``."""
     mask = (1 << (2 * k)) - 1
@@ -98,7 +98,7 @@ def _count_cells(codes, offsets, k, cells, bounds):
                     bounds[np.int64(entry >> 1) * MINOR + minor + 2] += 1
 
 
-@kernel
+@lean_kernel
 def _file_anchors(codes, offsets, k, cells, bounds, ids):
     """Write each anchor's id at the next free slot of its cell; ``bounds[cell + 1]`` counts up from the cell's first."""
     mask = (1 << (2 * k)) - 1
@@ -168,6 +168,7 @@ def build_index(
     if density is not None and not 0 < density <= 1:
         raise UsageError(f"density is {density}; expected more than 0 and at most 1")
     encoder = encoder or WindowEncoder.shipped()
+    _check_replaceable(Path(folder))
     with whole_folder(folder, marker=MANIFEST) as made:
         genome = Genome.from_fasta(reference)
         chosen_k, chosen_density = choose_parameters(len(genome.codes), memory=available_memory())
@@ -199,12 +200,37 @@ def build_index(
                 progress(last, len(ids))
         store.save(made)
         np.save(made / GENOME, genome.codes)
-        _write_manifest(made, genome=genome, k=k, density=density, encoder=encoder, lists=lists, codes=len(ids))
+        name = "" if str(reference) == "-" else Path(reference).name
+        _write_manifest(
+            made, reference=name, genome=genome, k=k, density=density, encoder=encoder, lists=lists, codes=len(ids)
+        )
     return Index.open(folder, encoder=encoder)
 
 
+def _check_replaceable(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything besides an index: replacing it would delete that, too.
+
+    Raises:
+        OutputError: names what lies there.
+    """
+    if not is_index(folder):
+        return
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        ours = manifest["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise OutputError(f"{folder}: its {MANIFEST} is not that of an index, so it is not replaced; choose another folder")
+    others = sorted({path.name for path in folder.iterdir()} - {MANIFEST, *FILES, *manifest.get("files", ())})
+    if others:
+        raise OutputError(
+            f"{folder}: holds {others[0]!r} beside the index, so it is not replaced; move that away or choose another folder"
+        )
+
+
 def _write_manifest(
-    folder: Path, *, genome: Genome, k: int, density: float, encoder: WindowEncoder, lists: int, codes: int
+    folder: Path, *, reference: str, genome: Genome, k: int, density: float, encoder: WindowEncoder, lists: int, codes: int
 ) -> None:
     rows = zip(genome.names, np.diff(genome.offsets), genome.md5, strict=True)
     (folder / CONTIGS).write_text("".join(f"{name}\t{length}\t{md5}\n" for name, length, md5 in rows))
@@ -212,6 +238,7 @@ def _write_manifest(
         "format": FORMAT,
         "version": VERSION,
         "genoseq": __version__,
+        "reference": reference,
         "bases": len(genome.codes),
         "contigs": len(genome.names),
         "k": k,
@@ -253,6 +280,11 @@ class Index:
     def bases(self) -> int:
         """Size of the reference, bp."""
         return int(self.manifest["bases"])
+
+    @property
+    def reference(self) -> str:
+        """File name of the reference it was built from; the folder's name if that is not known."""
+        return str(self.manifest.get("reference") or self.folder.resolve().name)
 
     @property
     def bytes_on_disk(self) -> int:

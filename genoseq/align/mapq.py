@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from genoseq.align.scoring import END_BONUS, MATCH, MISMATCH
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 
 __all__ = ["MAX_MAPQ", "chance_score", "evidence_weight", "phred", "single_quality"]
 
@@ -28,7 +28,7 @@ def chance_score(bases: int) -> int:
     return round(np.log(0.1 * 150 * 2 * max(bases, 1000)) / 0.52)
 
 
-@kernel
+@lean_kernel
 def evidence_weight(score, length):
     """Nats of evidence per point of score, for a read whose best place scores ``score`` with end bonuses."""
     lost = MATCH * length + 2 * END_BONUS - score
@@ -37,7 +37,7 @@ def evidence_weight(score, length):
     return min(1.4, max(0.15, np.log((1.0 - rate) / (rate / 3.0)) / (MATCH + MISMATCH)))
 
 
-@kernel
+@lean_kernel
 def phred(wrong):
     """MAPQ of a probability of being wrong: 0 to MAX_MAPQ."""
     if wrong >= 1.0:
@@ -47,7 +47,7 @@ def phred(wrong):
     return min(MAX_MAPQ, int(-10.0 * np.log10(wrong) + 0.499))
 
 
-@kernel
+@lean_kernel
 def single_quality(scores, count, chosen, length, chance, unseen):
     """MAPQ of place ``chosen`` among ``scores[:count]`` (with end bonuses, best first).
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
+import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
@@ -14,14 +19,20 @@ import numpy as np
 
 from genoseq.align.encode import FORMATS
 from genoseq.align.records import PAIRED, SECONDARY, UNMAPPED, Records
-from genoseq.errors import OutputError, UsageError
-from genoseq.outputs import whole_file
-from genoseq.seqs.batch import ReadBatch
+from genoseq.errors import InputError, OutputError, UsageError
+from genoseq.outputs import describe_os_error, is_special, whole_file
+from genoseq.seqs.batch import ReadBatch, strip_mate_suffixes
 
-__all__ = ["UnmappedWriter", "alignment_output", "output_format", "unmapped_output"]
+__all__ = ["UnmappedWriter", "alignment_output", "checked_names", "output_format", "unmapped_output"]
 
 CSI_FROM = 1 << 29
 """Contigs of this length, bp, and more need a CSI index instead of BAI (SAM specification, 5.2)."""
+LONGEST_NAME = 254
+"""Characters of a read's name at most (SAM specification, 1.4)."""
+SORT_MEMORY = "256M"
+"""Memory of each sorting thread; more records than fit go to files and are merged."""
+LITTLE = 1 << 20
+"""Free bytes on a device below which a failed write is put down to a full disk."""
 
 
 class Sink(Protocol):
@@ -43,9 +54,33 @@ def output_format(path: str | None, given: str | None) -> str:
     ending = Path(path).suffix.lower().lstrip(".")
     if ending in FORMATS:
         return ending
-    if not Path(path).is_file() and Path(path).exists():
+    if is_special(path):
         return "sam"
     raise UsageError(f"{path}: the ending names no format; end it in .sam, .bam or .cram, or give --output-format")
+
+
+def checked_names(batches: Iterable[ReadBatch], *paths: str) -> Iterator[ReadBatch]:
+    """The batches as they come, as long as SAM allows all names of reads; ``paths`` are the files, two for pairs in two.
+
+    Raises:
+        InputError: a name is longer than 254 characters (a mate's ``/1`` apart), or starts with ``@``.
+    """
+    for batch in batches:
+        names = strip_mate_suffixes(batch)
+        lengths = np.diff(names.name_offsets)
+        wrong = lengths > LONGEST_NAME
+        wrong |= names.names[np.minimum(names.name_offsets[:-1], max(len(names.names) - 1, 0))] == ord("@")
+        for r in np.flatnonzero(wrong):
+            name = batch.name(int(r))
+            shown = name if len(name) <= 40 else f"{name[:37]}..."
+            fault = f"has {lengths[r]} characters" if lengths[r] > LONGEST_NAME else "starts with '@'"
+            raise InputError(
+                f"the name {shown!r} {fault}; SAM allows {LONGEST_NAME}, and no '@' at the start",
+                path=paths[r % len(paths)],
+                record=(batch.first_record + int(r)) // len(paths) + 1,
+                remedy="rename the read; what follows a space is not part of its name",
+            )
+        yield batch
 
 
 @contextlib.contextmanager
@@ -61,6 +96,7 @@ def alignment_output(
 
     Raises:
         OutputError: the output cannot be written.
+        BrokenPipeError: whoever read the output went away.
     """
     if path is None or path == "-":
         if kind == "sam" and not ordered:
@@ -79,43 +115,79 @@ def alignment_output(
             return
         with _encoder(str(temporary), kind, ordered, threads, path) as sink:
             yield sink
-        if ordered and kind != "sam" and temporary != Path(path):
+        if ordered and kind != "sam" and not is_special(path):
             _index(stack, temporary, path, kind, longest_contig)
 
 
 def _index(stack: contextlib.ExitStack, temporary: Path, path: str, kind: str, longest_contig: int) -> None:
     import pysam
+    from pysam.utils import SamtoolsError
 
     ending = "crai" if kind == "cram" else "csi" if longest_contig >= CSI_FROM else "bai"
     target = stack.enter_context(whole_file(f"{path}.{ending}"))
     options = ["-c"] if ending == "csi" else []
     try:
         pysam.samtools.index(*options, "-o", str(target), str(temporary))
-    except pysam.SamtoolsError as error:
-        raise OutputError(f"{path}.{ending}: cannot be written: {error}") from error
+    except SamtoolsError as error:
+        raise OutputError(_failure(f"{path}.{ending}", str(target), f"indexing failed: {error}")) from error
 
 
 @contextlib.contextmanager
 def _encoder(out: str, kind: str, ordered: bool, threads: int, path: str) -> Iterator[IO[bytes]]:
     """A child process that encodes what is written to it."""
-    command = [sys.executable, "-m", "genoseq.align.encode", out, kind, "sorted" if ordered else "plain", str(threads)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert child.stdin is not None and child.stderr is not None
+    mode = "sorted" if ordered else "plain"
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(_scratch(out)) if ordered else ""
+        said = stack.enter_context(tempfile.TemporaryFile())
+        command = [sys.executable, "-m", "genoseq.align.encode", out, kind, mode, str(threads), scratch, SORT_MEMORY]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+        assert child.stdin is not None
+        refused = False
+        try:
+            try:
+                yield child.stdin
+                child.stdin.close()
+            except BrokenPipeError:  # the child ended early; its status and message are judged below
+                refused = True
+            status = child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
+        said.seek(0)
+        message = " ".join(said.read().decode(errors="replace").split())
+    if status == -signal.SIGPIPE:
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output", path)
+    if status != 0 or refused:
+        raise OutputError(_failure(path, out, f"writing {kind.upper()} failed: {message or f'status {status}'}"))
+
+
+@contextlib.contextmanager
+def _scratch(out: str) -> Iterator[str]:
+    """A folder for what does not fit into memory while sorting: hidden, beside the output if that is a file."""
+    beside = None if out == "-" or is_special(out) else Path(out).parent
+    folder = tempfile.mkdtemp(prefix=".", suffix=".sorting", dir=beside)
     try:
-        with contextlib.suppress(BrokenPipeError):  # the child ended early; its status and message are judged below
-            yield child.stdin
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.close()
-        message = child.stderr.read().decode(errors="replace").strip()
-        status = child.wait()
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
+        yield folder
     finally:
-        child.stderr.close()
-    if status != 0:
-        raise OutputError(f"{path}: writing {kind.upper()} failed: {message or f'status {status}'}")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failure(path: str, out: str, what: str) -> str:
+    """What to tell when samtools could not write: a full disk is told as such, since htslib does not say."""
+    room = LITTLE
+    with contextlib.suppress(OSError):
+        if out == "-":
+            room = 0 if os.path.samestat(os.fstat(1), os.stat("/dev/full")) else room
+        else:
+            state = os.statvfs(Path(out).parent)
+            room = state.f_bavail * state.f_frsize
+    if room < LITTLE:
+        return describe_os_error(OSError(errno.ENOSPC, what), path)
+    return f"{path}: {what}"
 
 
 class UnmappedWriter:
@@ -145,11 +217,18 @@ class UnmappedWriter:
 
 @contextlib.contextmanager
 def unmapped_output(path: str | None) -> Iterator[UnmappedWriter | None]:
-    """A writer for the unmapped reads, compressed if the name ends in ``.gz``; None if there is no path."""
+    """A writer for the unmapped reads, compressed if the name ends in ``.gz``; ``-`` is standard output, None nothing."""
     if path is None:
         yield None
         return
-    with whole_file(path) as temporary:
-        opened = gzip.open(temporary, "wb", compresslevel=4) if path.endswith(".gz") else temporary.open("wb", 1 << 20)
-        with opened as sink:
-            yield UnmappedWriter(sink)  # type: ignore[arg-type]
+    if path == "-":
+        yield UnmappedWriter(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    with whole_file(path) as temporary, temporary.open("wb", 1 << 20) as file:
+        if not path.lower().endswith(".gz"):
+            yield UnmappedWriter(file)
+            return
+        # neither the temporary name nor the time goes into the header: same reads, same bytes
+        with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=4, mtime=0) as packed:
+            yield UnmappedWriter(packed)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from genoseq.align.mapq import evidence_weight
 from genoseq.align.place import MAX_LENGTH, WIDE, insert_place, load_read, score_place
 from genoseq.align.scoring import MATCH
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 
 __all__ = ["InsertModel", "choose_pair", "insert_size", "learn_inserts", "rescue_batch", "rescue_mates", "sample_inserts"]
 
@@ -31,7 +31,7 @@ class InsertModel(NamedTuple):
     pairs: int = 0
 
 
-@kernel
+@lean_kernel
 def insert_size(orientation, start_1, strand_1, length_1, start_2, strand_2, length_2):
     """Insert size of two places on one contig, or -1 where they are not in the given orientation."""
     if strand_1 == strand_2:
@@ -47,7 +47,7 @@ def insert_size(orientation, start_1, strand_1, length_1, start_2, strand_2, len
     return right_end - left
 
 
-@kernel
+@lean_kernel
 def sample_inserts(places, lengths, pairs, sizes, orientations):
     """Insert sizes of the pairs in which each mate has one clearly best place; return how many were written."""
     n = 0
@@ -98,7 +98,7 @@ def learn_inserts(sizes: NDArray[np.int64], orientations: NDArray[np.int64]) -> 
     return InsertModel(orientation, mean, deviation, low, high, 1, len(kept))
 
 
-@kernel
+@lean_kernel
 def _proper_partner(places, model, r, p, length_r, m, length_m):
     """Whether read ``m`` already has a place that pairs properly with place ``p`` of read ``r``."""
     for q in range(places.count[m]):
@@ -112,7 +112,7 @@ def _proper_partner(places, model, r, p, length_r, m, length_m):
     return False
 
 
-@kernel
+@lean_kernel
 def rescue_mates(index, model, scratch, places, r, length_r, m, length_m, least, tried):
     """Look for read ``m`` (the one loaded in ``scratch``) beside the best places of its mate ``r``.
 
@@ -151,7 +151,7 @@ def rescue_mates(index, model, scratch, places, r, length_r, m, length_m, least,
             insert_place(places, m, strand, best_start, contig, best, best_end, np.int64(1))
 
 
-@kernel
+@lean_kernel
 def choose_pair(places, model, a, length_a, b, length_b, bases, chance, out):
     """Choose a place for each mate so that scores and insert size together are most probable.
 
@@ -220,7 +220,7 @@ def choose_pair(places, model, a, length_a, b, length_b, bases, chance, out):
     out[4] = proper_best
 
 
-@kernel
+@lean_kernel
 def rescue_batch(index, settings, model, scratch, seq, seq_offsets, lookup, places):
     """Mate rescue for all pairs of a batch, each mate beside the other's places."""
     for a in range(0, seq_offsets.shape[0] - 1, 2):

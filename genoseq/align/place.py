@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genoseq.align.extend import band_score, fill_window, ungapped_score
 from genoseq.align.scoring import END_BONUS, MATCH, PAD, READ_N
-from genoseq.kernels import kernel
+from genoseq.kernels import kernel, lean_kernel
 
 __all__ = ["IndexArrays", "MAX_LENGTH", "Places", "Scratch", "Settings", "contig_of", "insert_place", "load_read", "WIDE", "band_width", "make_scratch", "score_place"]
 
@@ -105,6 +105,8 @@ class Scratch(NamedTuple):
     when: NDArray[np.int16]
     paths: NDArray[np.uint8]
     ends: NDArray[np.int64]
+    tried: NDArray[np.int64]
+    choice: NDArray[np.float64]
 
 
 class Places(NamedTuple):
@@ -137,11 +139,11 @@ def make_scratch(longest, width):
         np.empty(MAX_HITS, np.int64), np.empty(MAX_HITS, np.float32), np.empty(MAX_HITS, np.int64), np.empty(MAX_HITS, np.int64),
         np.empty(MAX_CLUSTERS, np.int64), np.empty(MAX_CLUSTERS, np.float32), np.empty(MAX_CLUSTERS, np.int64),
         np.empty(64, np.int16), np.empty(64, np.int16), np.empty((2 * longest + width) * (width // 2) + 64, np.uint8),
-        np.empty(8, np.int64),
+        np.empty(8, np.int64), np.empty(256, np.int64), np.empty(5, np.float64),
     )  # fmt: skip
 
 
-@kernel
+@lean_kernel
 def load_read(seq, start, end, lookup, scratch):
     """Fill the scratch's four forms of a read from ASCII ``seq[start:end]``; return its length."""
     length = end - start
@@ -160,7 +162,7 @@ def load_read(seq, start, end, lookup, scratch):
     return length
 
 
-@kernel
+@lean_kernel
 def contig_of(offsets, position):
     """Number of the contig that holds a global position."""
     lo = 0
@@ -174,13 +176,13 @@ def contig_of(offsets, position):
     return lo
 
 
-@kernel
+@lean_kernel
 def band_width(length):
     """Diagonals of the band in which a read of this length is aligned: gaps of up to half of it are found."""
     return 32 if length <= 200 else 64
 
 
-@kernel
+@lean_kernel
 def score_place(index, scratch, length, width, strand, start, contig, ends):
     """Score a read at one place: ungapped where at most one base differs, else in a band around the start.
 
@@ -207,7 +209,7 @@ def score_place(index, scratch, length, width, strand, start, contig, ends):
     return np.int64(score), first + ends[1], np.int64(1), first + ends[1] - ends[0]
 
 
-@kernel
+@lean_kernel
 def insert_place(places, r, strand, start, contig, score, end, gapped):
     """Keep a place of read ``r`` in its order (best first), unless the same alignment is there already."""
     n = places.count[r]

@@ -16,7 +16,7 @@ from genoseq.align.mapq import phred, single_quality
 from genoseq.align.pairing import choose_pair
 from genoseq.align.place import WIDE, band_width, load_read
 from genoseq.align.scoring import END_BONUS, OP_CLIP, OP_MATCH
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 
 __all__ = ["Records", "finish_pairs", "finish_singles", "make_records"]
 
@@ -51,7 +51,7 @@ def make_records(reads: int, bases: int, kept: int) -> Records:
     return Records(np.zeros(2, np.int64), *arrays, np.empty((2 * bases + 16 * reads) * (kept + 1), np.uint32))
 
 
-@kernel
+@lean_kernel
 def _trace(index, scratch, length, places, r, p, records):
     """Append place ``p`` of read ``r`` (loaded in ``scratch``) as a record; return its number.
 
@@ -124,7 +124,7 @@ def _trace(index, scratch, length, places, r, p, records):
     return number
 
 
-@kernel
+@lean_kernel
 def _unmapped(r, records):
     """Append an unmapped record of read ``r``; return its number."""
     number = records.n[0]
@@ -145,7 +145,7 @@ def _unmapped(r, records):
     return number
 
 
-@kernel
+@lean_kernel
 def _rivals(index, scratch, length, places, r, chosen, primary, secondary, records):
     """Trace the other places of a read: the best of them for XS, and up to ``secondary`` of them as records.
 
@@ -179,7 +179,7 @@ def _rivals(index, scratch, length, places, r, chosen, primary, secondary, recor
         written += 1
 
 
-@kernel
+@lean_kernel
 def finish_singles(index, scratch, seq, seq_offsets, lookup, places, chance, secondary, records):
     """Write the records of unpaired reads; ``secondary`` is the greatest number of secondary records of a read."""
     for r in range(seq_offsets.shape[0] - 1):
@@ -192,10 +192,10 @@ def finish_singles(index, scratch, seq, seq_offsets, lookup, places, chance, sec
         _rivals(index, scratch, length, places, r, 0, number, secondary, records)
 
 
-@kernel
+@lean_kernel
 def finish_pairs(index, model, scratch, seq, seq_offsets, lookup, places, chance, secondary, records):
     """Write the records of pairs: reads ``2 i`` and ``2 i + 1`` are mates."""
-    choice = np.empty(5, np.float64)
+    choice = scratch.choice
     bases = index.offsets[index.offsets.shape[0] - 1]
     for a in range(0, seq_offsets.shape[0] - 1, 2):
         b = a + 1
@@ -237,7 +237,7 @@ def finish_pairs(index, model, scratch, seq, seq_offsets, lookup, places, chance
         _link(records, numbers_a, numbers_b, choice[4] > 0.5)
 
 
-@kernel
+@lean_kernel
 def _link(records, a, b, proper):
     """Tell mates of each other: flags, and the signed template length (SAM specification, 1.4: leftmost to rightmost base)."""
     for x in range(2):

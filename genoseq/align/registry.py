@@ -12,9 +12,10 @@ from pathlib import Path
 
 from genoseq.align.index import Index, build_index, is_index
 from genoseq.embed.window import WindowEncoder
-from genoseq.errors import IndexFormatError, InputError
+from genoseq.errors import IndexFormatError, InputError, OutputError
 from genoseq.kernels import cache_folder
-from genoseq.outputs import whole_file
+from genoseq.locks import locked
+from genoseq.outputs import describe_os_error, whole_file
 
 __all__ = ["Registry", "data_folder", "find_index"]
 
@@ -22,12 +23,19 @@ log = logging.getLogger(__name__)
 
 
 def data_folder() -> Path:
-    """Folder for what a user wants to keep: ``$GENOSEQ_HOME``, else ``$XDG_DATA_HOME/genoseq`` or ``~/.local/share/genoseq``."""
+    """Folder for what a user wants to keep: ``$GENOSEQ_HOME``, else ``$XDG_DATA_HOME/genoseq`` or ``~/.local/share/genoseq``.
+
+    Raises:
+        OutputError: the user has no home folder and chose none.
+    """
     chosen = os.environ.get("GENOSEQ_HOME")
     if chosen:
         return Path(chosen)
     base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "genoseq"
+    try:
+        return (Path(base) if base else Path.home() / ".local" / "share") / "genoseq"
+    except RuntimeError as error:
+        raise OutputError("this user has no home folder; set GENOSEQ_HOME to a folder for indexes") from error
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,31 @@ class Registry:
             return cls({str(name): str(path) for name, path in stored["indexes"].items()}, stored["default"])
         except FileNotFoundError:
             return cls({}, None)
+        except OSError as error:
+            raise InputError(describe_os_error(error), path=cls.file()) from error
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise InputError(f"cannot be read ({error})", path=cls.file(), remedy="delete it and register anew") from error
 
+    @classmethod
+    def change(cls, how: Callable[[Registry], Registry]) -> Registry:
+        """Read the registry, change it and write it, whole or not at all; commands that do so at once wait for each other.
+
+        Raises:
+            InputError: the file is damaged, or ``how`` refuses.
+            OutputError: it cannot be written.
+        """
+        file = cls.file()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with locked(file.with_name(f".{file.name}.lock"), waiting_for="it is changing the list of indexes"):
+                changed = how(cls.load())
+                changed.save()
+        except OSError as error:
+            raise OutputError(describe_os_error(error, file)) from error
+        return changed
+
     def save(self) -> None:
         """Write it, whole or not at all."""
-        self.file().parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self.file()) as temporary:
             content = {"format": "genoseq.index-registry", "version": 1, "indexes": self.paths, "default": self.default}
             temporary.write_text(json.dumps(content, indent=1) + "\n")
@@ -96,26 +123,33 @@ def find_index(
     Raises:
         InputError: nothing fits; the message says how to make an index.
     """
-    registry = Registry.load()
     make = "make one with `genoseq index REF --name NAME`, or give `-x NAME|FOLDER|REF.fa`"
+    source = ""
+    if given is None and os.environ.get("GENOSEQ_INDEX"):
+        given, source = os.environ["GENOSEQ_INDEX"], " (from GENOSEQ_INDEX)"
+    if given is not None and is_index(given):
+        return Path(given)
+    registry = Registry.load()
     if given is None:
-        given = os.environ.get("GENOSEQ_INDEX") or registry.default
+        given = registry.default
         if given is None:
             raise InputError("no index was given and none is registered", remedy=make)
     path = Path(given)
-    if path.is_dir():
-        if not is_index(path):
-            raise IndexFormatError("this folder is no genoseq index", path=path, remedy=make)
-        return path
     if given in registry.paths:
         folder = Path(registry.paths[given])
         if not is_index(folder):
-            raise IndexFormatError(f"the index registered as {given!r} is no longer there", path=folder, remedy=make)
+            raise IndexFormatError(
+                f"the index registered as {given!r} is no longer there", path=folder, remedy=f"if it was moved, give its folder; else {make}"
+            )
         return folder
+    if path.is_dir():
+        raise IndexFormatError(f"this folder{source} is no genoseq index", path=path, remedy=make)
     if path.is_file():
         return _cached(path, threads=threads, progress=progress)
     known = ", ".join(registry.paths) or "none"
-    raise InputError(f"no index {given!r}: no such folder or file, and no such name; registered: {known}", remedy=make)
+    raise InputError(
+        f"no index {given!r}{source}: no such folder or file, and no such name; registered: {known}", remedy=make
+    )
 
 
 def _cached(reference: Path, *, threads: int, progress: Callable[[int, int], None] | None) -> Path:
@@ -123,14 +157,36 @@ def _cached(reference: Path, *, threads: int, progress: Callable[[int, int], Non
     state = reference.stat()
     encoder = WindowEncoder.shipped()
     key = f"{reference.resolve()}|{state.st_size}|{state.st_mtime_ns}|{encoder.digest}"
-    folder = cache_folder() / "indexes" / f"{reference.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    if is_index(folder):
-        try:
-            Index.open(folder)
-            return folder
-        except IndexFormatError as error:
-            log.warning("%s; building it again", error)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log.info("%s: building an index, kept in %s", reference, folder)
-    build_index(reference, folder, threads=threads, progress=progress)
+    elsewhere = "build it with `genoseq index REF -o FOLDER`, or set GENOSEQ_CACHE to a folder that can be written"
+    try:
+        parent = cache_folder() / "indexes"
+    except RuntimeError as error:
+        raise OutputError(f"this user has no home folder for a cached index; {elsewhere}") from error
+    folder = parent / f"{reference.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if _usable(folder):
+        return folder
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        lock = locked(folder.with_name(f".{folder.name}.lock"), waiting_for=f"it is building the index of {reference}")
+        with lock:
+            if not _usable(folder, tell=True):
+                log.info("%s: building an index, kept in %s", reference, folder)
+                build_index(reference, folder, threads=threads, progress=progress)
+    except PermissionError as error:
+        raise OutputError(f"{parent}: no permission to keep an index here; {elsewhere}") from error
+    except OSError as error:
+        raise OutputError(f"{describe_os_error(error, parent)}; {elsewhere}") from error
     return folder
+
+
+def _usable(folder: Path, *, tell: bool = False) -> bool:
+    """Whether the index in the cache is there and can be opened."""
+    if not is_index(folder):
+        return False
+    try:
+        Index.open(folder)
+    except IndexFormatError as error:
+        if tell:
+            log.warning("%s; building it again", error)
+        return False
+    return True

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from genoseq.align.records import REVERSE, SECONDARY, UNMAPPED
 from genoseq.align.scoring import OP_CLIP, OP_DELETE, OP_INSERT, OP_MATCH
 from genoseq.errors import UsageError
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 
 __all__ = ["NameTable", "format_records", "header_text", "read_group_line", "text_room"]
 
@@ -76,7 +76,7 @@ def header_text(
     return "\n".join(lines) + "\n"
 
 
-@kernel
+@lean_kernel
 def _put(out, at, text, start, end):
     for i in range(start, end):
         out[at] = text[i]
@@ -84,7 +84,7 @@ def _put(out, at, text, start, end):
     return at
 
 
-@kernel
+@lean_kernel
 def _put_int(out, at, value):
     if value < 0:
         out[at] = 45
@@ -101,7 +101,7 @@ def _put_int(out, at, value):
     return at + digits
 
 
-@kernel
+@lean_kernel
 def _put_tag(out, at, a, b, kind):
     out[at] = 9
     out[at + 1] = a
@@ -112,7 +112,7 @@ def _put_tag(out, at, a, b, kind):
     return at + 6
 
 
-@kernel
+@lean_kernel
 def _put_cigar(out, at, records, number):
     n = records.cigar_n[number]
     if n == 0:
@@ -125,7 +125,7 @@ def _put_cigar(out, at, records, number):
     return at
 
 
-@kernel
+@lean_kernel
 def _put_mismatches(out, at, records, number, codes, first, seq, start, end, lookup):
     """The MD string: matches counted, the reference's base at a mismatch, ``^`` and bases at a deletion (SAM tags, MD)."""
     reverse = (records.flag[number] & REVERSE) != 0
@@ -166,7 +166,7 @@ def _put_mismatches(out, at, records, number, codes, first, seq, start, end, loo
     return _put_int(out, at, run)
 
 
-@kernel
+@lean_kernel
 def text_room(records, names, seq_offsets, longest_contig_name, extra):
     """Bytes that the text of these records can take at most."""
     total = np.int64(64)
@@ -181,7 +181,7 @@ def text_room(records, names, seq_offsets, longest_contig_name, extra):
     return total
 
 
-@kernel
+@lean_kernel
 def format_records(
     records, names, name_offsets, seq, qual, seq_offsets, has_quality, contig_text, contig_offsets, codes, offsets,
     lookup, complement, group, out,

@@ -17,7 +17,7 @@ from genoseq.align.candidates import (
 from genoseq.align.place import MAX_LENGTH, WIDE, band_width, contig_of, insert_place, load_read, score_place
 from genoseq.align.scoring import END_BONUS, MATCH
 from genoseq.embed.anchors import scan_anchors
-from genoseq.kernels import kernel, prefetch
+from genoseq.kernels import lean_kernel, prefetch
 
 __all__ = ["place_batch", "place_read"]
 
@@ -27,8 +27,8 @@ GROUP = 24
 """Anchors queried in rounds 3 and 4 before the clusters found so far are aligned."""
 
 
-@kernel
-def _align_clusters(index, settings, scratch, length, most, hits, tried_key, tried, places, r):
+@lean_kernel
+def _align_clusters(index, settings, scratch, length, most, hits, tried, places, r):
     """Cluster the hits and align the best clusters not tried before, ``most`` at most; return how many were tried in all."""
     width = band_width(length)
     n = cluster_hits(
@@ -37,19 +37,19 @@ def _align_clusters(index, settings, scratch, length, most, hits, tried_key, tri
     )  # fmt: skip
     done = 0
     for c in range(n):
-        if done == most or tried == tried_key.shape[0]:
+        if done == most or tried == scratch.tried.shape[0]:
             break
         if places.count[r] > 0 and scratch.cluster_z[c] < FAINT * scratch.cluster_z[0]:
             break
         key = scratch.cluster_key[c]
         known = False
         for t in range(tried):
-            if abs(tried_key[t] - key) <= settings.spread:
+            if abs(scratch.tried[t] - key) <= settings.spread:
                 known = True
                 break
         if known:
             continue
-        tried_key[tried] = key
+        scratch.tried[tried] = key
         tried += 1
         done += 1
         strand = key >> 40
@@ -61,7 +61,7 @@ def _align_clusters(index, settings, scratch, length, most, hits, tried_key, tri
     return tried
 
 
-@kernel
+@lean_kernel
 def _unseen(score, length, k, queried, whole):
     """Probability that a place scoring ``score`` was hit by none of ``queried`` minor cells and ``whole`` lists."""
     edits = (MATCH * length + 2 * END_BONUS - score) / (6.0 * length)
@@ -71,7 +71,7 @@ def _unseen(score, length, k, queried, whole):
     return near * (1.0 - keep**k * seen) ** whole
 
 
-@kernel
+@lean_kernel
 def _widen(index, scratch, length, places, r):
     """Try the wide band at the best place of a read that lost more than a few edits there: it may span a long gap.
 
@@ -100,7 +100,7 @@ def _widen(index, scratch, length, places, r):
     places.gapped[r, 0] = 2
 
 
-@kernel
+@lean_kernel
 def _find_anchors(index, scratch, length):
     """Anchors of the read in ``scratch``, with the minor cell of each and its size (-1 where it has none); return how many."""
     k = index.k
@@ -122,7 +122,7 @@ def _find_anchors(index, scratch, length):
     return n
 
 
-@kernel
+@lean_kernel
 def _query_anchors(index, scratch, length, chosen, whole, radius, z_least, hits):
     """Query the ``chosen`` anchors of ``scratch.order``, against whole lists or one minor cell each.
 
@@ -167,8 +167,8 @@ def _query_anchors(index, scratch, length, chosen, whole, radius, z_least, hits)
     return hits, scanned
 
 
-@kernel
-def _query_whole(index, settings, scratch, length, n, deep, tried_key, tried, places, r):
+@lean_kernel
+def _query_whole(index, settings, scratch, length, n, deep, tried, places, r):
     """Round 3, or 4 if ``deep``: all anchors against whole lists, the shortest list of each stretch first, in groups.
 
     Returns:
@@ -189,7 +189,7 @@ def _query_whole(index, settings, scratch, length, n, deep, tried_key, tried, pl
         whole += chosen
         scanned += more
         if not deep or chosen == 0 or scanned > settings.work:
-            tried = _align_clusters(index, settings, scratch, length, most, hits, tried_key, tried, places, r)
+            tried = _align_clusters(index, settings, scratch, length, most, hits, tried, places, r)
             if places.count[r] > 0:
                 unseen = _unseen(places.score[r, 0], length, index.k, 0, whole)
                 places.unseen[r] = min(places.unseen[r], unseen)
@@ -200,8 +200,8 @@ def _query_whole(index, settings, scratch, length, n, deep, tried_key, tried, pl
     return tried, scanned
 
 
-@kernel
-def _search(index, settings, scratch, length, tried_key, places, r):
+@lean_kernel
+def _search(index, settings, scratch, length, places, r):
     """The rounds; return the codes scanned."""
     places.count[r] = 0
     places.unseen[r] = 1.0
@@ -224,7 +224,7 @@ def _search(index, settings, scratch, length, tried_key, places, r):
         )
         scanned += more
         queried += chosen
-        tried = _align_clusters(index, settings, scratch, length, settings.near_aligned, hits, tried_key, tried, places, r)
+        tried = _align_clusters(index, settings, scratch, length, settings.near_aligned, hits, tried, places, r)
         if places.count[r] > 0:
             places.unseen[r] = _unseen(places.score[r, 0], length, index.k, queried, 0)
             if places.unseen[r] < settings.miss:
@@ -232,24 +232,24 @@ def _search(index, settings, scratch, length, tried_key, places, r):
     for a in range(n):
         number = np.int64(scratch.entries[a] >> 1)
         scratch.sizes[a] = index.bounds[(number + 1) * MINOR] - index.bounds[number * MINOR]
-    tried, more = _query_whole(index, settings, scratch, length, n, False, tried_key, tried, places, r)
+    tried, more = _query_whole(index, settings, scratch, length, n, False, tried, places, r)
     scanned += more
     if places.count[r] == 0 or places.score[r, 0] < settings.least + settings.enough:
-        tried, more = _query_whole(index, settings, scratch, length, n, True, tried_key, tried, places, r)
+        tried, more = _query_whole(index, settings, scratch, length, n, True, tried, places, r)
         scanned += more
     return scanned
 
 
-@kernel
-def place_read(index, settings, scratch, length, tried_key, places, r):
+@lean_kernel
+def place_read(index, settings, scratch, length, places, r):
     """Find the places of the read in ``scratch`` and write them into row ``r`` of ``places``; return the codes scanned."""
-    scanned = _search(index, settings, scratch, length, tried_key, places, r)
+    scanned = _search(index, settings, scratch, length, places, r)
     if places.count[r] > 0 and places.score[r, 0] < MATCH * length + 2 * END_BONUS - 50:
         _widen(index, scratch, length, places, r)
     return scanned
 
 
-@kernel
+@lean_kernel
 def _hash_read(seq, start, end, names, name_start, name_end, seed):
     """A number that depends on a read's bases, name and the seed alone (FNV-1a)."""
     h = np.uint64(14695981039346656037) ^ np.uint64(seed)
@@ -260,7 +260,7 @@ def _hash_read(seq, start, end, names, name_start, name_end, seed):
     return h ^ (h >> np.uint64(29))
 
 
-@kernel
+@lean_kernel
 def _draw_among_ties(places, r, number):
     """Bring one of the equally best places of a read to the front, chosen by ``number``."""
     ties = 1
@@ -275,17 +275,16 @@ def _draw_among_ties(places, r, number):
         column[r, chosen] = kept
 
 
-@kernel
+@lean_kernel
 def place_batch(index, settings, scratch, seq, seq_offsets, names, name_offsets, lookup, seed, places):
     """Place every read of a batch; a read longer than MAX_LENGTH gets no place. Ties are drawn by ``seed`` and the read itself."""
-    tried_key = np.empty(256, np.int64)
     for r in range(seq_offsets.shape[0] - 1):
         places.count[r] = 0
         places.unseen[r] = 1.0
         if seq_offsets[r + 1] - seq_offsets[r] > MAX_LENGTH:
             continue
         length = load_read(seq, seq_offsets[r], seq_offsets[r + 1], lookup, scratch)
-        place_read(index, settings, scratch, length, tried_key, places, r)
+        place_read(index, settings, scratch, length, places, r)
         if places.count[r] > 1 and places.score[r, 1] == places.score[r, 0]:
             number = _hash_read(seq, seq_offsets[r], seq_offsets[r + 1], names, name_offsets[r], name_offsets[r + 1], seed)
             _draw_among_ties(places, r, number)

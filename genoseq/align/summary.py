@@ -12,27 +12,32 @@ from genoseq.align.index import Index
 from genoseq.align.pairing import InsertModel
 from genoseq.align.place import MAX_LENGTH
 from genoseq.align.records import FIRST, PAIRED, PROPER, REVERSE, SECONDARY, UNMAPPED, Records
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 from genoseq.seqs.batch import ReadBatch
 
-__all__ = ["Summary"]
+__all__ = ["CONFIDENT", "Summary"]
 
 BINS = 20_000
+SHOWN = 6
+"""Contigs whose depth is kept: the longest."""
 CONFIDENT = 20
 
 
-@kernel
-def _add_depth(records, offsets, least, width, bins):
-    """Add the aligned spans of primary records with MAPQ of at least ``least`` to bins of ``width`` bp."""
+@lean_kernel
+def _add_depth(records, first_bins, least, width, bins):
+    """Add the aligned spans of primary records with MAPQ of at least ``least`` to the bins of their contig, ``width`` bp each."""
     for number in range(records.n[0]):
         if (records.flag[number] & (UNMAPPED | SECONDARY)) != 0 or records.quality[number] < least:
             continue
-        start = offsets[records.contig[number]] + records.position[number]
-        end = offsets[records.contig[number]] + records.end[number]
+        first = first_bins[records.contig[number]]
+        if first < 0:
+            continue
+        start = records.position[number]
+        end = records.end[number]
         while start < end:
             b = start // width
             stop = min(end, (b + 1) * width)
-            bins[b] += stop - start
+            bins[first + b] += stop - start
             start = stop
 
 
@@ -41,18 +46,28 @@ class Summary:
     """Counts over the batches of a run.
 
     Attributes:
-        depth, confident: bases aligned in each bin of ``bin_width`` bp of the reference, all and with MAPQ of 20 or more.
+        shown: numbers of the longest contigs, longest first, whose depth is kept.
+        first_bins: int64 (contigs,), where the bins of a contig begin, -1 if it has none.
+        depth, confident: bases aligned in each bin of ``bin_width`` bp (a contig's last may be shorter), all and with MAPQ
+            of 20 or more.
     """
 
     index: Index
     counts: dict[str, int] = field(default_factory=dict)
+    shown: list[int] = field(init=False)
+    first_bins: NDArray[np.int64] = field(init=False)
     bin_width: int = field(init=False)
     depth: NDArray[np.int64] = field(init=False)
     confident: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bin_width = max(1, -(-self.index.bases // BINS))
-        self.depth = np.zeros(self.index.bases // self.bin_width + 1, np.int64)
+        lengths = np.asarray(self.index.lengths, np.int64)
+        self.shown = np.argsort(-lengths, kind="stable")[:SHOWN].tolist()
+        self.bin_width = max(1, int(-(-lengths[self.shown].sum() // BINS)))
+        bins = -(-lengths[self.shown] // self.bin_width)
+        self.first_bins = np.full(len(lengths), -1, np.int64)
+        self.first_bins[self.shown] = np.cumsum(bins) - bins
+        self.depth = np.zeros(int(bins.sum()), np.int64)
         self.confident = np.zeros_like(self.depth)
         names = (
             "reads", "bases", "mapped", "mapped_mapq20", "unmapped", "reverse", "edits", "aligned_bases", "secondary",
@@ -87,9 +102,14 @@ class Summary:
         }
         for name, value in found.items():
             self.counts[name] += value
-        offsets = self.index.arrays.offsets
-        _add_depth(records, offsets, 0, self.bin_width, self.depth)
-        _add_depth(records, offsets, CONFIDENT, self.bin_width, self.confident)
+        _add_depth(records, self.first_bins, 0, self.bin_width, self.depth)
+        _add_depth(records, self.first_bins, CONFIDENT, self.bin_width, self.confident)
+
+    def binned(self, contig: int, *, confident: bool = False) -> NDArray[np.int64]:
+        """Bases aligned in each bin of a contig among ``shown``, a view."""
+        first = int(self.first_bins[contig])
+        bins = -(-self.index.lengths[contig] // self.bin_width)
+        return (self.confident if confident else self.depth)[first : first + bins]
 
     def as_dict(self, *, inserts: InsertModel | None, seconds: float, settings: dict[str, Any]) -> dict[str, Any]:
         """The content of ``--summary``."""

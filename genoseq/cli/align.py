@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["align"]
 
 log = logging.getLogger("genoseq.align")
+
+STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @click.command(name="align")
@@ -67,49 +70,57 @@ def align(
         raise click.UsageError("-p says that READS holds both mates, but MATES is given too")
     from genoseq.align.aligner import Aligner
     from genoseq.align.index import Index
-    from genoseq.align.output import alignment_output, output_format, unmapped_output
+    from genoseq.align.output import alignment_output, checked_names, output_format, unmapped_output
+    from genoseq.align.presets import settings_for
     from genoseq.align.registry import find_index
     from genoseq.align.sam import read_group_line
     from genoseq.align.summary import Summary
+    from genoseq.cli.compiling import announce_compilation
     from genoseq.errors import UsageError
     from genoseq.log import Progress
-    from genoseq.outputs import check_writable, whole_file
+    from genoseq.outputs import whole_file
 
+    settings_for(preset, chance=0)  # an unknown preset is told before the index is built
     group = read_group_line(read_group) if read_group is not None else None
+    # A shell's own file behind /dev/stdout is appended to, never replaced.
+    output, unmapped_out, summary = ("-" if path in STDOUT else path for path in (output, unmapped_out, summary))
     form = output_format(output, kind)
     figure_form = Path(coverage).suffix.lower().lstrip(".") if coverage else ""
     if coverage and figure_form not in ("png", "pdf", "svg"):
         raise UsageError(f"--coverage {coverage}: end the name in .png, .pdf or .svg")
+    if [output or "-", unmapped_out, summary].count("-") > 1:
+        raise UsageError("only one output can go to standard output, where the alignments go if -o names no file")
     targets = [path for path in (output, unmapped_out, summary, coverage) if path not in (None, "-")]
-    if len({str(Path(path).resolve()) for path in targets}) < len(targets):
-        raise UsageError("two outputs have the same name")
-    for path in targets:
-        check_writable(path)
-
-    with _index_progress() as report:
-        folder = find_index(index_name, threads=threads, progress=report)
-    index = Index.open(folder)
-    aligner = Aligner(
-        index, threads=threads, preset=preset, secondary=max_secondary, seed=seed,
-        read_group=group[1] if group else None,
-    )  # fmt: skip
-    began = time.monotonic()
-    paired = interleaved or mates is not None
-    counts = Summary(index)
-    header = aligner.header(
-        command=shlex.join(["genoseq", *sys.argv[1:]]).replace("\t", " "),
-        read_group=group[0] if group else None,
-        sorted_by="coordinate" if ordered else "unsorted",
-    )
+    given_index = index_name or os.environ.get("GENOSEQ_INDEX")
+    inputs = [path for path in (reads, mates, given_index) if path is not None]
+    _check_targets(targets, inputs)
+    announce_compilation()
     with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(_reader(reads, mates, interleaved))
+        reader = stack.enter_context(_reader(reads, mates, interleaved))  # first: a missing file is told at once
+        with _index_progress() as report:
+            folder = find_index(index_name, threads=threads, progress=report)
+        _check_targets(targets, [str(path) for path in folder.iterdir()])
+        index = Index.open(folder)
+        aligner = Aligner(
+            index, threads=threads, preset=preset, secondary=max_secondary, seed=seed,
+            read_group=group[1] if group else None,
+        )  # fmt: skip
+        began = time.monotonic()
+        paired = interleaved or mates is not None
+        counts = Summary(index)
+        header = aligner.header(
+            command=" ".join(shlex.join(["genoseq", *sys.argv[1:]]).split()),
+            read_group=group[0] if group else None,
+            sorted_by="coordinate" if ordered else "unsorted",
+        )
         aside = stack.enter_context(unmapped_output(unmapped_out))
         sink = stack.enter_context(
             alignment_output(output, kind=form, ordered=ordered, threads=threads, longest_contig=max(index.lengths))
         )
         progress = stack.enter_context(Progress(reader.size, unit="bytes", label="mapping"))
-        sink.write(header.encode())
-        for mapped in aligner.map_batches(reader, paired=paired):
+        sink.write(header.encode(errors="replace"))
+        batches = checked_names(reader, *(path for path in (reads, mates) if path is not None))
+        for mapped in aligner.map_batches(batches, paired=paired):
             sink.write(mapped.text.data)
             counts.add(mapped.reads, mapped.records)
             if aside is not None:
@@ -125,14 +136,54 @@ def align(
     if summary is not None:
         settings = {"preset": preset, "seed": seed, "max_secondary": max_secondary, "paired": paired}
         content = counts.as_dict(inserts=aligner.inserts, seconds=seconds, settings=settings)
-        with whole_file(summary) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+        text = json.dumps(content, indent=1)
+        if summary == "-":
+            click.echo(text)
+        else:
+            with whole_file(summary) as temporary:
+                temporary.write_text(text + "\n")
     if coverage is not None:
         from genoseq.report.coverage import draw_coverage
 
+        source = "standard input" if reads == "-" else Path(reads).name
+        title = f"{source}{' and mates' if paired else ''} on {index.reference}"
         with whole_file(coverage) as temporary:
-            draw_coverage(counts, temporary, title=f"{Path(reads).name} on {folder.name}", format=figure_form)
+            draw_coverage(counts, temporary, title=title, form=figure_form)
     log.info(counts.sentence(seconds))
+
+
+def _check_targets(targets: Iterable[str], inputs: Iterable[str]) -> None:
+    """Refuse, before any work, outputs that cannot be written, that are one file, or that would replace an input."""
+    from genoseq.errors import OutputError, UsageError
+    from genoseq.outputs import check_writable, is_special
+
+    kept = [_file_behind(path) for path in inputs]
+    seen: dict[str, str] = {}
+    for target in targets:
+        if is_special(target):
+            check_writable(target)
+            continue
+        if os.path.isdir(target):
+            raise OutputError(f"{target}: is a folder, expected a file to write; choose another name")
+        check_writable(target)
+        real = os.path.realpath(target)
+        if real in seen:
+            raise UsageError(f"two outputs have the same name, {target}: give each its own")
+        seen[real] = target
+        found = _file_behind(target)
+        if found is not None and found in kept:
+            raise UsageError(f"{target} is an input: writing it would destroy it; choose another name")
+
+
+def _file_behind(path: str) -> tuple[int, int] | None:
+    """Device and inode of a regular file (``-``: of what standard input is), whatever its name; None if there is none."""
+    import stat
+
+    try:
+        state = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None
 
 
 @contextlib.contextmanager
@@ -153,7 +204,7 @@ def _reader(reads: str, mates: str | None, interleaved: bool) -> Iterator[ChunkR
 
 
 @contextlib.contextmanager
-def _index_progress() -> Iterator[object]:
+def _index_progress() -> Iterator[Callable[[int, int], None]]:
     """A progress bar for an index that is built on the way; it shows nothing if none is."""
     from genoseq.log import Progress
 

@@ -13,7 +13,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from genoseq.kernels import kernel
+from genoseq.kernels import lean_kernel
 
 __all__ = ["MAX_K", "MIN_K", "anchor_cells", "collect_anchors", "count_anchors", "number_of_lists", "scan_anchors"]
 
@@ -63,7 +63,7 @@ def number_of_lists(cells: NDArray[np.int32]) -> int:
     return int(cells.max(initial=-1) >> 1) + 1
 
 
-@kernel
+@lean_kernel
 def scan_anchors(codes, start, end, k, cells, positions, entries):
     """Write the anchors of ``codes[start:end]`` into ``positions`` and ``entries``; return how many there are.
 
@@ -95,7 +95,7 @@ def scan_anchors(codes, start, end, k, cells, positions, entries):
     return found
 
 
-@kernel
+@lean_kernel
 def count_anchors(codes, offsets, k, cells, counts):
     """Add to ``counts`` ``(lists,)`` int64 the number of anchors of each list over all contigs; return their sum."""
     mask = (1 << (2 * k)) - 1
@@ -118,7 +118,7 @@ def count_anchors(codes, offsets, k, cells, counts):
     return total
 
 
-@kernel
+@lean_kernel
 def collect_anchors(codes, offsets, k, cells, first, last, positions, entries, contigs):
     """Like :func:`scan_anchors` over contigs ``first`` to ``last - 1``, with each anchor's contig in ``contigs``."""
     found = 0

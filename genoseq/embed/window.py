@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genoseq.errors import IndexFormatError, InputError
-from genoseq.kernels import kernel
+from genoseq.kernels import kernel, lean_kernel
 
 __all__ = ["BITS", "FLANK", "WindowEncoder", "code_windows", "sum_window"]
 
@@ -118,7 +118,7 @@ class WindowEncoder:
         return np.concatenate([self.table.reshape(-1, BITS), np.zeros((1, BITS), np.int8)])
 
 
-@kernel
+@lean_kernel
 def sum_window(codes, start, end, position, k, flip, rows, context, window, used, sums):
     """Sum the table rows of the window around one anchor into ``sums``.
 
@@ -180,7 +180,7 @@ def sum_window(codes, start, end, position, k, flip, rows, context, window, used
             )  # fmt: skip
 
 
-@kernel
+@lean_kernel
 def sign_bits(sums, word):
     """Bits ``64 * word`` to ``64 * word + 63`` of the code: set where ``sums`` is positive."""
     bits = np.uint64(0)

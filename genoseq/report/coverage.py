@@ -3,55 +3,79 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genoseq.align.summary import CONFIDENT, Summary
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["draw_coverage"]
 
-PANELS = 6
-POINTS = 800
+POINTS = 600
+"""Steps drawn along a contig, at most about."""
+LIGHT, DARK, INK = "#a9c5dd", "#1d5b92", "#444444"
+LONGEST_TITLE = 60
 
 
-def draw_coverage(summary: Summary, path: Path, *, title: str, format: str = "png") -> None:
-    """Write a figure with one panel for each of the longest contigs: mean depth of all reads and of those with MAPQ >= 20."""
+def draw_coverage(summary: Summary, path: Path, *, title: str, form: str = "png") -> None:
+    """Write a figure with one panel for each of the longest contigs: depth of all reads and of those with MAPQ >= 20."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     index = summary.index
-    order = np.argsort(index.lengths, kind="stable")[::-1][:PANELS]
-    figure = Figure(figsize=(9, 1.2 + 1.7 * len(order)), layout="constrained")
+    panels = len(summary.shown)
+    figure = Figure(figsize=(9, 1.0 + 1.75 * panels), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(order), 1, squeeze=False)[:, 0]
-    for axis, contig in zip(axes, order, strict=True):
-        start, length = int(index.arrays.offsets[contig]), index.lengths[contig]
-        first, last = start // summary.bin_width, (start + length - 1) // summary.bin_width + 1
-        step = max(1, (last - first) // POINTS)
-        edges = np.arange(first, last, step)
-        # ends of the bins within the contig: the first and last bin may be shared with its neighbours
-        ends = np.minimum(np.append(edges[1:], last) * summary.bin_width, start + length) - start
-        starts = np.maximum(edges * summary.bin_width - start, 0)
-        widths = np.maximum(ends - starts, 1)
-        for bins, colour, label in (
-            (summary.depth, "#b7c9d9", "all reads"),
-            (summary.confident, "#1f5a8c", f"MAPQ at least {CONFIDENT}"),
-        ):
-            depth = np.add.reduceat(bins, edges)[: len(edges)]
-            depth[-1] = bins[edges[-1] : last].sum()
-            axis.fill_between(
-                np.append(starts, length) / 1e3, np.append(depth / widths, depth[-1] / widths[-1]),
-                step="post", color=colour, label=label, linewidth=0,
-            )  # fmt: skip
-        axis.set_xlim(0, length / 1e3)
-        axis.set_ylim(bottom=0)
-        axis.set_ylabel("depth")
-        axis.set_title(f"{index.names[contig]} ({length:,} bp)", loc="left", fontsize=9)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
-    axes[-1].set_xlabel("position (kb)")
-    axes[0].legend(loc="upper right", frameon=False, fontsize=8, ncols=2, bbox_to_anchor=(1, 1.22))
-    figure.suptitle(title, fontsize=11)
-    if len(index.names) > len(order):
-        figure.supxlabel(f"the {len(order)} longest of {len(index.names)} contigs", fontsize=8)
-    figure.savefig(path, format=format, dpi=150)
+    axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
+    for axis, contig in zip(axes, summary.shown, strict=True):
+        _draw_contig(axis, summary, contig)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", frameon=False, fontsize=8, ncols=2)
+    figure.suptitle(_short(title), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    if len(index.names) > panels:
+        note = f"the {panels} longest of {len(index.names):,} contigs"
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=INK)
+    figure.savefig(path, format=form, dpi=150)
+
+
+def _draw_contig(axis: Axes, summary: Summary, contig: int) -> None:
+    """One panel. A step is a whole number of bins; its depth is the bases aligned there over its length."""
+    from matplotlib.ticker import MaxNLocator
+
+    length = summary.index.lengths[contig]
+    scale, unit = (1, "bp") if length < 10_000 else (1_000, "kb") if length < 10_000_000 else (1_000_000, "Mb")
+    everything = summary.binned(contig)
+    starts = np.arange(0, len(everything), max(1, -(-len(everything) // POINTS)))
+    edges = np.append(starts * summary.bin_width, length)
+    for bins, colour, label in (
+        (everything, LIGHT, "all reads"),
+        (summary.binned(contig, confident=True), DARK, f"MAPQ {CONFIDENT} or more"),
+    ):
+        depth = np.add.reduceat(bins, starts) / np.diff(edges)
+        axis.fill_between(
+            edges / scale, np.append(depth, depth[-1]), step="post", color=colour, label=label, linewidth=0
+        )
+    mean, covered = everything.sum() / length, np.mean(everything > 0)
+    per = "positions" if summary.bin_width == 1 else f"windows of {summary.bin_width:,} bp"
+    axis.set_title(f"{_short(summary.index.names[contig])}, {length:,} bp", loc="left", fontsize=9)
+    axis.set_title(f"mean depth {mean:.3g}; {covered:.1%} of {per} covered", loc="right", fontsize=8, color=INK)
+    axis.set_xlim(0, length / scale)
+    axis.set_ylim(0, max(1.0, axis.get_ylim()[1]))
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axis.set_xlabel(f"position ({unit})", fontsize=8, color=INK)
+    axis.set_ylabel("depth", fontsize=8, color=INK)
+    axis.tick_params(labelsize=8, colors=INK, length=3)
+    axis.grid(axis="y", color="#e4e4e4", linewidth=0.6)
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.spines["bottom"].set_color("#bbbbbb")
+
+
+def _short(text: str) -> str:
+    """The text, cut if it does not fit a line; ``$`` would start a formula."""
+    cut = text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 3]}..."
+    return cut.replace("$", r"\$")

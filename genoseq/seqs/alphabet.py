@@ -14,6 +14,7 @@ __all__ = [
     "COMPLEMENT",
     "COMPLEMENTS",
     "LETTERS",
+    "SAM_LETTERS",
     "UNKNOWN",
     "UPPER",
     "decode",
@@ -49,6 +50,12 @@ COMPLEMENTS = np.frombuffer(_PARTNERS, np.uint8)
 _ALLOWED = IUPAC + UNKNOWN_MARKS
 UPPER = _table(dict(zip(_ALLOWED + _ALLOWED.lower(), 2 * _ALLOWED, strict=True)), 0)
 """(256,) uint8: upper case of each letter that a sequence may hold, 0 for every other byte."""
+
+SAM_LETTERS = UPPER.copy()
+"""(256,) uint8: each letter as SAM and BAM write it: ``U`` as ``T``, the older marks of an unknown base as ``N``."""
+SAM_LETTERS[list(b"Uu")] = ord("T")
+SAM_LETTERS[list(UNKNOWN_MARKS + UNKNOWN_MARKS.lower())] = ord("N")
+SAM_LETTERS.setflags(write=False)
 
 
 def encode(sequence: bytes) -> NDArray[np.uint8]:

@@ -60,7 +60,11 @@ class CodeStore(Protocol):
         ...
 
     def search(self, codes: NDArray[np.uint8], lists: NDArray[np.int64], *, k: int) -> SearchResult:
-        """The ``k`` nearest codes of each query within its list."""
+        """The ``k`` nearest codes of each query within its list.
+
+        Raises:
+            ValueError: ``k`` is less than 1, or the arrays do not fit the store.
+        """
         ...
 
     def range_search(self, codes: NDArray[np.uint8], lists: NDArray[np.int64], *, radius: int) -> RangeResult:
@@ -78,13 +82,21 @@ class CodeStore(Protocol):
 
 
 def check_codes(
-    store: CodeStore, codes: NDArray[np.uint8], places: NDArray[np.int64], *, limit: int, ids: NDArray[np.int64] | None = None
+    store: CodeStore,
+    codes: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    *,
+    limit: int,
+    ids: NDArray[np.int64] | None = None,
+    k: int = 1,
 ) -> None:
     """Refuse arrays that do not fit the store.
 
     Raises:
-        ValueError: wrong shape or type, lengths that differ, or a cell or list outside ``0 .. limit - 1``.
+        ValueError: wrong shape or type, lengths that differ, a cell or list outside ``0 .. limit - 1``, or ``k`` less than 1.
     """
+    if k < 1:
+        raise ValueError(f"k is {k}; expected at least 1")
     if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] * 8 != store.bits:
         raise ValueError(f"codes are {codes.dtype} {codes.shape}; expected uint8 (n, {store.bits // 8})")
     for name, numbers in (("cells or lists", places), ("ids", ids)):

@@ -47,7 +47,7 @@ class ExactStore:
 
     def search(self, codes: NDArray[np.uint8], lists: NDArray[np.int64], *, k: int) -> SearchResult:
         """See :class:`genoseq.store.base.CodeStore`."""
-        check_codes(self, codes, lists, limit=self.lists)
+        check_codes(self, codes, lists, limit=self.lists, k=k)
         distances = np.full((len(codes), k), -1, np.int32)
         ids = np.full((len(codes), k), -1, np.int64)
         for q, (code, number) in enumerate(zip(codes, lists, strict=True)):

@@ -107,7 +107,7 @@ class AnchorIVFStore:
             codes, cells, ids = (np.concatenate(part) for part in zip(*staged, strict=True))
             order = np.argsort(cells, kind="stable")
             self.add_sorted(codes[order], cells[order], ids[order])
-        else:
+        if self._index is None:
             self._index = self._empty()
         return self._index
 
@@ -115,7 +115,7 @@ class AnchorIVFStore:
         """See :class:`genoseq.store.base.CodeStore`."""
         from faiss.contrib.ivf_tools import search_preassigned
 
-        check_codes(self, codes, lists, limit=self.lists)
+        check_codes(self, codes, lists, limit=self.lists, k=k)
         index = self._filed()
         if not len(codes):
             return SearchResult(np.empty((0, k), np.int32), np.empty((0, k), np.int64))

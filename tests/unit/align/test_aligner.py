@@ -140,11 +140,11 @@ def test_map_does_not_depend_on_its_batch_size(
 def test_insert_sizes_are_learned_from_the_first_pairs_however_they_are_cut(
     index: Index, genome: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aligner_module, "LEARNING_PAIRS", 50)
-    reads = paired_reads(genome, 120)
+    monkeypatch.setattr(aligner_module, "LEARNING_PAIRS", 60)
+    reads = paired_reads(genome, 120, rate=0.01)
     expected = sam_text(aligner := Aligner(index), reads, paired=True)
     model = aligner.inserts
-    assert model is not None and 25 <= model.pairs <= 50
+    assert model is not None and 25 <= model.pairs <= 60
     for size in (2, 34, 90, 240):
         again = Aligner(index, threads=2)
         assert sam_text(again, reads, size=size, paired=True) == expected
