@@ -7,6 +7,7 @@ A folder (see ``docs/formats.md``)::
     genome.npy      one byte per base: A0 C1 G2 T3, 4 for anything else
     codes.faiss     the FAISS store of window codes
     bounds.npy      where each minor cell of a list begins
+    encoder.npy     the window encoder's table, if it is not the one that comes with genoseq
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 CONTIGS = "contigs.tsv"
 GENOME = "genome.npy"
+ENCODER = "encoder.npy"
 FILES = (CONTIGS, GENOME, "codes.faiss", "bounds.npy")
 CHUNK = 1 << 20
 SMALLEST_K = 6
@@ -200,11 +202,13 @@ def build_index(
                 progress(last, len(ids))
         store.save(made)
         np.save(made / GENOME, genome.codes)
+        if encoder.digest != WindowEncoder.shipped().digest:
+            np.save(made / ENCODER, encoder.table)
         name = "" if str(reference) == "-" else Path(reference).name
         _write_manifest(
             made, reference=name, genome=genome, k=k, density=density, encoder=encoder, lists=lists, codes=len(ids)
         )
-    return Index.open(folder, encoder=encoder)
+    return Index.open(folder)
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -247,7 +251,7 @@ def _write_manifest(
         "minor": MINOR,
         "codes": codes,
         "encoder": encoder.digest,
-        "files": {name: (folder / name).stat().st_size for name in FILES},
+        "files": {name: (folder / name).stat().st_size for name in (*FILES, ENCODER) if (folder / name).is_file()},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
@@ -292,11 +296,12 @@ class Index:
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
     @classmethod
-    def open(cls, folder: Path | str, *, encoder: WindowEncoder | None = None) -> Index:
+    def open(cls, folder: Path | str) -> Index:
         """Open an index by memory map.
 
         Raises:
-            IndexFormatError: no index, incomplete, of another version, or made with another encoder than ``encoder``.
+            IndexFormatError: no index, incomplete, of another version, or made with an encoder that neither lies in it nor comes
+                with this genoseq.
         """
         folder = Path(folder)
         rebuild = "build it again with `genoseq index`"
@@ -314,26 +319,31 @@ class Index:
                 path=folder,
                 remedy=rebuild,
             )
-        encoder = encoder or WindowEncoder.shipped()
         try:
-            return cls._opened(folder, manifest, encoder, rebuild)
+            return cls._opened(folder, manifest, rebuild)
         except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError) as error:
             raise IndexFormatError(f"the index is damaged ({error!r})", path=folder, remedy=rebuild) from error
 
     @classmethod
-    def _opened(cls, folder: Path, manifest: dict[str, Any], encoder: WindowEncoder, rebuild: str) -> Index:
+    def _opened(cls, folder: Path, manifest: dict[str, Any], rebuild: str) -> Index:
         """The index whose manifest has been read; damage shows in whatever exception it causes."""
-        if manifest["encoder"] != encoder.digest:
-            raise IndexFormatError(
-                f"made with window encoder {manifest['encoder'][:12]}, this genoseq has {encoder.digest[:12]}",
-                path=folder,
-                remedy=rebuild,
-            )
+        missing = sorted(set(FILES) - set(manifest["files"]))
+        if missing:
+            raise IndexFormatError(f"{MANIFEST} does not name {missing[0]}", path=folder, remedy=rebuild)
         for name, size in manifest["files"].items():
             found = (folder / name).stat().st_size if (folder / name).is_file() else None
             if found != size:
                 what = "is missing" if found is None else f"has {found} bytes, expected {size}"
                 raise IndexFormatError(f"{name} {what}", path=folder, remedy=rebuild)
+        own = ENCODER in manifest["files"]
+        encoder = WindowEncoder.from_table(np.load(folder / ENCODER), name="own") if own else WindowEncoder.shipped()
+        if manifest["encoder"] != encoder.digest:
+            holder = "its folder" if own else "this genoseq"
+            raise IndexFormatError(
+                f"made with window encoder {manifest['encoder'][:12]}, {holder} has {encoder.digest[:12]}",
+                path=folder,
+                remedy=rebuild,
+            )
         contigs = [line.split("\t") for line in (folder / CONTIGS).read_text().splitlines()]
         lengths = [int(length) for _, length, _ in contigs]
         store = AnchorIVFStore.open(folder, bits=BITS, lists=manifest["lists"], minor=manifest["minor"])

@@ -27,6 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 @click.option("--name", metavar="NAME", help="Name to register it by. Default: the reference's file name.")
 @click.option("--k", type=int, help="Anchor length, bp. Default: from the size of the reference.")
 @click.option("--density", type=float, help="Fraction of k-mers that anchor. Default: 1/2, less if memory is short.")
+@click.option("--encoder", metavar="DIR", help="Window encoder made by `genoseq train`, or 'random' for the untrained baseline.")
 @threads_option
 @click.option("--list", "listing", is_flag=True, help="List the registered indexes and stop.")
 @click.option("--default", "default", metavar="NAME", help="Make a registered index the default and stop.")
@@ -36,6 +37,7 @@ def index(
     name: str | None,
     k: int | None,
     density: float | None,
+    encoder: str | None,
     threads: int,
     listing: bool,
     default: str | None,
@@ -68,6 +70,11 @@ def index(
     from genoseq.cli.compiling import announce_compilation
     from genoseq.log import Progress
 
+    table = None
+    if encoder is not None:
+        from genoseq.embed.window import WindowEncoder
+
+        table = WindowEncoder.random() if encoder == "random" else WindowEncoder.load(encoder)
     folder = Path(output) if output is not None else _own_folder(name)
     before = _contigs_of(name)
     announce_compilation()
@@ -77,7 +84,7 @@ def index(
             progress.total = total
             progress.update(done - progress.done)
 
-        built = build_index(reference, folder, k=k, density=density, threads=threads, progress=report)
+        built = build_index(reference, folder, k=k, density=density, encoder=table, threads=threads, progress=report)
     _register(name, folder, required=output is None)
     if before not in (None, list(zip(built.names, built.md5, strict=True))):
         log.warning("the name %s meant another genome before; --name gives each its own", name)

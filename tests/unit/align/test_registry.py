@@ -1,0 +1,160 @@
+"""Which index a user means: folders, names, the default, the environment, and references to build from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from small_genome import write_fasta
+
+from genoseq.align import registry as registry_module
+from genoseq.align.aligner import Aligner
+from genoseq.align.index import MANIFEST, Index, is_index
+from genoseq.align.registry import Registry, data_folder, find_index
+from genoseq.errors import IndexFormatError, InputError
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry and a cache of each test's own; compiled kernels have been loaded by then or are made anew."""
+    monkeypatch.setenv("GENOSEQ_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("GENOSEQ_INDEX", raising=False)
+    monkeypatch.setattr(registry_module, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "home"
+
+
+def registered(*names: str, folder: Path) -> Registry:
+    registry = Registry.load()
+    for name in names:
+        registry = registry.register(name, folder)
+    registry.save()
+    return registry
+
+
+def test_nobody_has_registered_anything_at_first() -> None:
+    assert Registry.load() == Registry({}, None)
+    assert not Registry.file().exists()
+
+
+def test_registered_names_are_kept_and_the_first_is_the_default(index: Index) -> None:
+    registered("ecoli", "yeast", folder=index.folder)
+    loaded = Registry.load()
+    assert loaded == Registry({"ecoli": str(index.folder), "yeast": str(index.folder)}, "ecoli")
+    stored = json.loads(Registry.file().read_text())
+    assert (stored["format"], stored["version"]) == ("genoseq.index-registry", 1)
+    loaded.with_default("yeast").save()
+    assert Registry.load().default == "yeast"
+
+
+def test_paths_are_kept_absolute(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(index.folder.parent)
+    registry = Registry({}, None).register("here", Path(index.folder.name))
+    assert registry.paths["here"] == str(index.folder)
+
+
+def test_unknown_default_lists_the_names(index: Index) -> None:
+    registry = Registry({}, None)
+    with pytest.raises(InputError, match="'x'; registered: none"):
+        registry.with_default("x")
+    with pytest.raises(InputError, match="'x'; registered: a, b"):
+        registry.register("a", index.folder).register("b", index.folder).with_default("x")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"indexes": []}', '{"indexes": {}}', '{"indexes": null, "default": null}'])
+def test_damaged_registry_is_named(own_home: Path, text: str) -> None:
+    own_home.mkdir()
+    Registry.file().write_text(text)
+    with pytest.raises(InputError, match=r"indexes\.json.*delete it"):
+        Registry.load()
+
+
+def test_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert data_folder() == tmp_path / "home"
+    monkeypatch.delenv("GENOSEQ_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    assert data_folder() == tmp_path / "xdg" / "genoseq"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    assert data_folder() == tmp_path / "user" / ".local" / "share" / "genoseq"
+
+
+def test_index_is_found_by_folder_name_default_and_variable(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Path(shutil.copytree(index.folder, tmp_path / "other"))
+    Registry({}, None).register("first", index.folder).register("second", other).save()
+    assert find_index(str(other)) == other
+    assert find_index("second") == other
+    assert find_index(None) == index.folder
+    Registry.load().with_default("second").save()
+    assert find_index(None) == other
+    monkeypatch.setenv("GENOSEQ_INDEX", "first")
+    assert find_index(None) == index.folder
+    assert find_index("second") == other  # what is given goes before the variable
+    monkeypatch.setenv("GENOSEQ_INDEX", str(other))
+    assert find_index(None) == other
+    assert Aligner.open("first").index.folder == index.folder
+
+
+def test_no_index_is_an_error_that_says_how_to_make_one(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"no index was given.*genoseq index REF"):
+        find_index(None)
+    with pytest.raises(InputError, match=r"no index 'ecoli'.*registered: none.*genoseq index REF"):
+        find_index("ecoli")
+    registered("yeast", folder=index.folder)
+    with pytest.raises(InputError, match=r"registered: yeast"):
+        Aligner.open("ecoli")
+    monkeypatch.setenv("GENOSEQ_INDEX", "gone")
+    with pytest.raises(InputError, match=r"no index 'gone'"):
+        find_index(None)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IndexFormatError, match="no genoseq index"):
+        find_index(str(tmp_path / "folder"))
+
+
+def test_registered_index_that_is_gone_is_named(index: Index, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(index.folder, tmp_path / "soon gone"))
+    registered("lost", folder=folder)
+    shutil.rmtree(folder)
+    with pytest.raises(IndexFormatError, match=r"soon gone.*'lost' is no longer there"):
+        find_index("lost")
+
+
+def test_reference_is_indexed_once_and_again_when_it_changes(genome: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"c": genome["two"][:8000]}
+    fasta = write_fasta(small, tmp_path / "ref.fa")
+    folder = find_index(str(fasta))
+    assert is_index(folder) and folder.is_relative_to(tmp_path / "cache")
+    before = (folder / MANIFEST).stat().st_mtime_ns
+    assert find_index(str(fasta)) == folder
+    monkeypatch.chdir(tmp_path)
+    assert find_index("ref.fa") == folder
+    assert (folder / MANIFEST).stat().st_mtime_ns == before
+    write_fasta({"c": genome["two"][:9000]}, fasta)
+    changed = find_index(str(fasta))
+    assert changed != folder and Index.open(changed).lengths == [9000]
+    assert next(Aligner.open(fasta).map([("r", genome["two"][8500:8600])])).start == 8500
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "manifest"])
+def test_damaged_index_in_the_cache_is_built_again(genome: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    fasta = write_fasta({"c": genome["two"][:8000]}, tmp_path / "ref.fa")
+    folder = find_index(str(fasta))
+    if damage == "truncated":
+        (folder / "codes.faiss").write_bytes((folder / "codes.faiss").read_bytes()[:-9])
+    elif damage == "missing":
+        (folder / "bounds.npy").unlink()
+    else:
+        (folder / MANIFEST).write_text('{"format": "genoseq.align-index", "version": 1}')
+    with caplog.at_level("WARNING", logger="genoseq"):
+        assert find_index(str(fasta)) == folder
+    assert "building it again" in caplog.text
+    assert Index.open(folder).lengths == [8000]
+
+
+def test_folder_goes_before_a_name(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Path(shutil.copytree(index.folder, tmp_path / "same"))
+    registered("same", folder=index.folder)
+    assert find_index("same") == index.folder
+    monkeypatch.chdir(tmp_path)
+    assert find_index("same").resolve() == other
