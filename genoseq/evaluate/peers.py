@@ -67,14 +67,14 @@ class Peer:
         return ".sam" if self.writes == "sam" else ".tab"
 
 
-def _genoseq(name: str, label: str, *options: str) -> Peer:
+def _genoseq(name: str, label: str, *options: str, index_options: tuple[str, ...] = ()) -> Peer:
     run = ("genoseq", "align", "-t", "{threads}", *options, "-x", "{index}/reference")
     return Peer(
         name=name,
         label=label,
         program="genoseq",
         version=("genoseq", "--version"),
-        index=("genoseq", "index", "-t", "{threads}", "-o", "{index}/reference", "{reference}"),
+        index=("genoseq", "index", "-t", "{threads}", *index_options, "-o", "{index}/reference", "{reference}"),
         single=(*run, "{reads}"),
         paired=(*run, "{first}", "{second}"),
         environment=(("GENOSEQ_HOME", "{index}/home"),),
@@ -159,6 +159,7 @@ PEERS: tuple[Peer, ...] = (
     _genoseq("genoseq", "genoseq align"),
     _genoseq("genoseq-fast", "genoseq align --preset fast", "--preset", "fast"),
     _genoseq("genoseq-sensitive", "genoseq align --preset sensitive", "--preset", "sensitive"),
+    _genoseq("genoseq-random", "genoseq align, untrained table", index_options=("--encoder", "random")),
     _minimap2("minimap2", "minimap2 -ax sr"),
     _minimap2("minimap2-k11", "minimap2 -k 11", "-k", "11", "-w", "3", *DIVERGENT),
     _minimap2("minimap2-k9", "minimap2 -k 9", "-k", "9", "-w", "3", *DIVERGENT),
