@@ -2,7 +2,7 @@
 
 A kernel is a plain Python function over numpy arrays that numba compiles to machine code on first use. Compiled code is
 kept in a cache folder keyed by the content of *all* kernel sources of the package: numba's own cache looks only at the
-file of the function itself and would serve stale code when a function it calls, in another file, has changed.
+file of the function itself and would serve stale code when a function or constant it uses, in another file, has changed.
 
 The cache lives in ``$GENOSEQ_CACHE`` (else ``$XDG_CACHE_HOME/genoseq``, else ``~/.cache/genoseq``). Where no such folder
 can be written, kernels are compiled anew in each process, which costs about a minute and changes no result.
@@ -15,17 +15,19 @@ import functools
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.extending import intrinsic
 
-__all__ = ["cache_folder", "kernel", "lean_kernel", "load_word", "popcount", "prefetch"]
+__all__ = ["cache_folder", "kernel", "kernel_folder", "lean_kernel", "load_word", "popcount", "prefetch"]
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,22 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _sources_digest() -> str:
-    """SHA-256 (16 hex digits) over the sources of all modules that define kernels."""
+    """SHA-256 (16 hex digits) over all modules that define kernels, and those they import from: constants are compiled in."""
+    sources = {path: path.read_bytes() for path in PACKAGE.rglob("*.py")}
+    chosen = {path for path, source in sources.items() if b"kernel\n" in source} | {Path(__file__)}
+    for path in list(chosen):
+        for name in re.findall(rb"^from genoseq\.([\w.]+) import", sources[path], flags=re.MULTILINE):
+            module = PACKAGE.joinpath(*name.decode().split("."))
+            chosen |= {module.with_suffix(".py"), module / "__init__.py"} & sources.keys()
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(PACKAGE.rglob("*.py")):
-        source = path.read_bytes()
-        if b"kernel\n" in source or path == Path(__file__):
-            digest.update(source)
+    for path in sorted(chosen):
+        digest.update(sources[path])
     return digest.hexdigest()[:16]
+
+
+def kernel_folder() -> Path:
+    """Folder of the compiled kernels: one for each state of the sources and kind of CPU."""
+    return cache_folder() / "kernels" / f"{_sources_digest()}-{get_host_cpu_name()}"
 
 
 class _PackageLocator(_CacheLocator):
@@ -58,7 +69,7 @@ class _PackageLocator(_CacheLocator):
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         self._module = Path(py_file).stem
         self._line = py_func.__code__.co_firstlineno
-        self._folder = cache_folder() / "kernels" / _sources_digest()
+        self._folder = kernel_folder()
 
     def get_cache_path(self) -> str:
         return str(self._folder)

@@ -11,7 +11,7 @@ insert-size distribution is learned from them, and it does not depend on how the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -145,7 +145,7 @@ class Aligner:
         Raises:
             InputError: a record cannot stand in a SAM file, or a read has no mate.
         """
-        batches: ChunkReader | PairReader | Iterator[ReadBatch]
+        batches: ChunkReader | PairReader | Generator[ReadBatch, None, None]
         if not isinstance(reads, str | Path):
             batches = _batches(reads, paired=paired)
         elif paired:
@@ -262,7 +262,9 @@ def _whole_pairs(batches: Iterable[ReadBatch]) -> Iterator[ReadBatch]:
         yield batch
 
 
-def _batches(records: Iterable[Record | tuple[str, str]], *, paired: bool) -> Iterator[ReadBatch]:
+def _batches(
+    records: Iterable[Record | tuple[str, str]], *, paired: bool
+) -> Generator[ReadBatch, None, None]:
     """Batches of records; a batch ends where qualities begin or end, since a batch has them for all reads or none.
 
     Raises:

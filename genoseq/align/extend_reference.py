@@ -1,9 +1,10 @@
-"""Banded affine-gap alignment in plain Python: the slow reference of :mod:`genoseq.align.lanes` and :mod:`genoseq.align.extend`.
+"""Banded affine-gap alignment in plain Python: the slow reference of :mod:`genoseq.align.lanes` and ``extend``.
 
-The recurrence of Gotoh (J. Mol. Biol. 1982), cell by cell. Cell ``(i, j)`` stands for the first ``i`` bases of the read and the first
-``j`` of the window; the band holds the cells with ``0 <= j - i < width``. An alignment may begin at any pair of bases, and wins
-``END_BONUS`` for beginning at the read's first base and again for reaching its last; a gap may stand at an end of the
-read, but begins no alignment elsewhere. A cell's pair of bases continues what came before only if that is worth more than nothing.
+The recurrence of Gotoh (J. Mol. Biol. 1982), cell by cell. Cell ``(i, j)`` stands for the first ``i`` bases of the
+read and the first ``j`` of the window; the band holds the cells with ``0 <= j - i < width``. An alignment may begin at
+any pair of bases, and wins ``END_BONUS`` for beginning at the read's first base and again for reaching its last; a gap
+may stand at an end of the read, but begins no alignment elsewhere. A cell's pair of bases continues what came before
+only if that is worth more than nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from genoseq.align.scoring import (
-    AMBIGUOUS, END_BONUS, GAP_EXTEND, GAP_OPEN, MATCH, MISMATCH, OP_DELETE, OP_INSERT, OP_MATCH, OUTSIDE,
+    AMBIGUOUS,
+    END_BONUS,
+    GAP_EXTEND,
+    GAP_OPEN,
+    MATCH,
+    MISMATCH,
+    OP_DELETE,
+    OP_INSERT,
+    OP_MATCH,
+    OUTSIDE,
 )  # fmt: skip
 
 __all__ = ["best_local_score", "local_scores", "path_score", "substitution_score"]

@@ -179,6 +179,8 @@ def build_index(
         log.info("%s: %d bp in %d contigs; k %d, density %g", reference, len(genome.codes), len(genome.names), k, density)
         cells = anchor_cells(k, density)
         lists = number_of_lists(cells)
+        if lists == 0:
+            raise UsageError(f"at density {density} no k-mer of {k} bp anchors; choose a greater density or k")
         bounds = np.zeros(lists * MINOR + 2, np.int64)
         _count_cells(genome.codes, genome.offsets, k, cells, bounds)
         np.cumsum(bounds, out=bounds)
@@ -358,6 +360,11 @@ class Index:
             k=manifest["k"],
             context=encoder.context,
         )
+        # the kernels check no bounds: what they index with must fit
+        if (manifest["minor"], manifest["lists"]) != (MINOR, number_of_lists(arrays.cells)):
+            raise ValueError("anchors and lists do not fit each other")
+        if arrays.codes.dtype != np.uint8 or arrays.codes.shape != (sum(lengths),):
+            raise ValueError(f"{GENOME} and {CONTIGS} do not fit each other")
         return cls(
             folder, [name for name, _, _ in contigs], lengths, [md5 for _, _, md5 in contigs], manifest, arrays, store
         )

@@ -7,6 +7,8 @@ from genoseq.errors import UsageError
 
 __all__ = ["PRESETS", "settings_for"]
 
+LEAST = 50
+"""Least score of a place however small the reference."""
 MARGIN = 14
 """Points above the chance score that a place must reach: about one random read in a thousand does."""
 
@@ -25,4 +27,4 @@ def settings_for(preset: str, *, chance: int) -> Settings:
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
-    return Settings(least=chance + MARGIN)._replace(**PRESETS[preset][1])
+    return Settings(least=max(chance + MARGIN, LEAST))._replace(**PRESETS[preset][1])

@@ -182,14 +182,15 @@ def _rivals(index, scratch, length, places, r, chosen, primary, secondary, recor
 @lean_kernel
 def finish_singles(index, scratch, seq, seq_offsets, lookup, places, chance, secondary, records):
     """Write the records of unpaired reads; ``secondary`` is the greatest number of secondary records of a read."""
+    best = np.int64(0)
     for r in range(seq_offsets.shape[0] - 1):
         if places.count[r] == 0:
             _unmapped(r, records)
             continue
         length = load_read(seq, seq_offsets[r], seq_offsets[r + 1], lookup, scratch)
-        number = _trace(index, scratch, length, places, r, 0, records)
-        records.quality[number] = single_quality(places.score[r], places.count[r], 0, length, chance, places.unseen[r])
-        _rivals(index, scratch, length, places, r, 0, number, secondary, records)
+        number = _trace(index, scratch, length, places, r, best, records)
+        records.quality[number] = single_quality(places.score[r], places.count[r], best, length, chance, places.unseen[r])
+        _rivals(index, scratch, length, places, r, best, number, secondary, records)
 
 
 @lean_kernel

@@ -66,13 +66,14 @@ def header_text(
     sorted_by: str = "unsorted",
     grouped: bool = True,
 ) -> str:
-    """The SAM header: ``@HD``, ``@SQ`` with M5, ``@RG`` as given, ``@PG``."""
+    """The SAM header: ``@HD``, ``@SQ`` with M5, ``@RG`` as given, ``@PG`` with tabs and line ends of ``command`` made harmless."""
     group = "" if sorted_by == "coordinate" or not grouped else "\tGO:query"
     lines = [f"@HD\tVN:1.6\tSO:{sorted_by}{group}"]
     lines += [f"@SQ\tSN:{n}\tLN:{length}\tM5:{m}" for n, length, m in zip(names, lengths, md5, strict=True)]
     if read_group:
         lines.append(read_group)
-    lines.append(f"@PG\tID:genoseq\tPN:genoseq\tVN:{version}\tCL:{command}")
+    shown = command.replace("\t", "\\t").replace("\n", " ").replace("\r", " ")
+    lines.append(f"@PG\tID:genoseq\tPN:genoseq\tVN:{version}\tCL:{shown}")
     return "\n".join(lines) + "\n"
 
 

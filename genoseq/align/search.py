@@ -123,14 +123,17 @@ def _find_anchors(index, scratch, length):
 
 
 @lean_kernel
-def _query_anchors(index, scratch, length, chosen, whole, radius, z_least, hits):
-    """Query the ``chosen`` anchors of ``scratch.order``, against whole lists or one minor cell each.
+def _query_anchors(index, settings, scratch, length, chosen, stage, hits):
+    """Query the ``chosen`` anchors of ``scratch.order``, in rounds 1 and 2 against one minor cell each, later whole lists.
 
     Returns:
         ``(hits, scanned)``: hits in ``scratch`` now, codes compared.
     """
     k = index.k
     bounds = index.bounds
+    whole = stage >= 3
+    radius = settings.deep_radius if stage == 4 else settings.far_radius if stage == 3 else settings.near_radius
+    z_least = settings.deep_z if stage == 4 else settings.far_z if stage == 3 else settings.near_z
     scanned = 0
     for o in range(chosen):
         # Fetch the next list while this one's anchor is coded and scanned.
@@ -168,14 +171,13 @@ def _query_anchors(index, scratch, length, chosen, whole, radius, z_least, hits)
 
 
 @lean_kernel
-def _query_whole(index, settings, scratch, length, n, deep, tried, places, r):
-    """Round 3, or 4 if ``deep``: all anchors against whole lists, the shortest list of each stretch first, in groups.
+def _query_whole(index, settings, scratch, length, n, stage, tried, places, r):
+    """Round 3 or 4: all anchors against whole lists, the shortest list of each stretch first, in groups.
 
     Returns:
         ``(tried, scanned)``.
     """
-    radius = settings.deep_radius if deep else settings.far_radius
-    z_least = settings.deep_z if deep else settings.far_z
+    deep = stage == 4
     most = settings.deep_aligned if deep else settings.aligned
     scratch.taken[:n] = 0
     hits = 0
@@ -185,13 +187,13 @@ def _query_whole(index, settings, scratch, length, n, deep, tried, places, r):
         chosen = spread_anchors(
             n, scratch.positions, scratch.sizes, length, GROUP, settings.far_list, scratch.order, scratch.taken
         )
-        hits, more = _query_anchors(index, scratch, length, chosen, True, radius, z_least, hits)
+        hits, more = _query_anchors(index, settings, scratch, length, chosen, stage, hits)
         whole += chosen
         scanned += more
         if not deep or chosen == 0 or scanned > settings.work:
             tried = _align_clusters(index, settings, scratch, length, most, hits, tried, places, r)
             if places.count[r] > 0:
-                unseen = _unseen(places.score[r, 0], length, index.k, 0, whole)
+                unseen = _unseen(places.score[r, 0], length, index.k, np.int64(0), whole)
                 places.unseen[r] = min(places.unseen[r], unseen)
                 if unseen < settings.miss:
                     break
@@ -214,29 +216,29 @@ def _search(index, settings, scratch, length, places, r):
     tried = 0
     scanned = 0
     queried = 0
-    for stage in range(2):
-        wanted = settings.near_anchors if stage == 0 else settings.more_anchors
-        chosen = spread_anchors(
-            n, scratch.positions, scratch.sizes, length, wanted, settings.near_list, scratch.order, scratch.taken
-        )
-        hits, more = _query_anchors(
-            index, scratch, length, chosen, False, settings.near_radius, settings.near_z, hits
-        )
+    for stage in range(1, 5):
+        if stage <= 2:
+            wanted = settings.near_anchors if stage == 1 else settings.more_anchors
+            chosen = spread_anchors(
+                n, scratch.positions, scratch.sizes, length, wanted, settings.near_list, scratch.order, scratch.taken
+            )
+            hits, more = _query_anchors(index, settings, scratch, length, chosen, stage, hits)
+            queried += chosen
+            most = settings.near_aligned
+            tried = _align_clusters(index, settings, scratch, length, most, hits, tried, places, r)
+            if places.count[r] > 0:
+                places.unseen[r] = _unseen(places.score[r, 0], length, index.k, queried, np.int64(0))
+        else:
+            if stage == 3:
+                for a in range(n):
+                    number = np.int64(scratch.entries[a] >> 1)
+                    scratch.sizes[a] = index.bounds[(number + 1) * MINOR] - index.bounds[number * MINOR]
+            elif places.count[r] > 0 and places.score[r, 0] >= settings.least + settings.enough:
+                break
+            tried, more = _query_whole(index, settings, scratch, length, n, stage, tried, places, r)
         scanned += more
-        queried += chosen
-        tried = _align_clusters(index, settings, scratch, length, settings.near_aligned, hits, tried, places, r)
-        if places.count[r] > 0:
-            places.unseen[r] = _unseen(places.score[r, 0], length, index.k, queried, 0)
-            if places.unseen[r] < settings.miss:
-                return scanned
-    for a in range(n):
-        number = np.int64(scratch.entries[a] >> 1)
-        scratch.sizes[a] = index.bounds[(number + 1) * MINOR] - index.bounds[number * MINOR]
-    tried, more = _query_whole(index, settings, scratch, length, n, False, tried, places, r)
-    scanned += more
-    if places.count[r] == 0 or places.score[r, 0] < settings.least + settings.enough:
-        tried, more = _query_whole(index, settings, scratch, length, n, True, tried, places, r)
-        scanned += more
+        if places.count[r] > 0 and places.unseen[r] < settings.miss:
+            break
     return scanned
 
 

@@ -67,6 +67,7 @@ def index(
         raise click.UsageError(f"--name {name!r}: use letters, digits and . _ + - only, and not . + - at the start")
 
     from genoseq.align.index import build_index
+    from genoseq.align.warm import compile_kernels
     from genoseq.cli.compiling import announce_compilation
     from genoseq.log import Progress
 
@@ -85,6 +86,7 @@ def index(
             progress.update(done - progress.done)
 
         built = build_index(reference, folder, k=k, density=density, encoder=table, threads=threads, progress=report)
+    compile_kernels(built)
     _register(name, folder, required=output is None)
     if before not in (None, list(zip(built.names, built.md5, strict=True))):
         log.warning("the name %s meant another genome before; --name gives each its own", name)

@@ -93,7 +93,8 @@ def check_codes(
     """Refuse arrays that do not fit the store.
 
     Raises:
-        ValueError: wrong shape or type, lengths that differ, a cell or list outside ``0 .. limit - 1``, or ``k`` less than 1.
+        ValueError: wrong shape or type, lengths that differ, a cell or list outside ``0 .. limit - 1``,
+            or ``k`` less than 1.
     """
     if k < 1:
         raise ValueError(f"k is {k}; expected at least 1")
@@ -102,5 +103,5 @@ def check_codes(
     for name, numbers in (("cells or lists", places), ("ids", ids)):
         if numbers is not None and (numbers.dtype != np.int64 or numbers.shape != (len(codes),)):
             raise ValueError(f"{name} are {numbers.dtype} {numbers.shape}; expected int64 ({len(codes)},)")
-    if len(places) and not (0 <= int(places.min()) and int(places.max()) < limit):
+    if len(places) and not (int(places.min()) >= 0 and int(places.max()) < limit):
         raise ValueError(f"cells or lists run from {places.min()} to {places.max()}; the store has 0 to {limit - 1}")

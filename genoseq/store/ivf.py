@@ -188,7 +188,9 @@ class AnchorIVFStore:
         filled = np.flatnonzero(sizes)
         bounds = np.ascontiguousarray(self._bounds)
         if not len(filled):
-            return ListView(np.empty(0, np.uint8), bounds)
+            nothing = np.empty(0, np.uint8)
+            nothing.setflags(write=False)  # of one type with the map below: kernels are compiled for either
+            return ListView(nothing, bounds)
         lists = self._index.invlists
 
         def address(pointer: Any) -> int:

@@ -103,8 +103,8 @@ def spawn(process: Callable[..., subprocess.Popen[bytes]]) -> Runner:
 
 @pytest.fixture(scope="session")
 def phix(sample: Path) -> str:
-    """The sequence of phiX174."""
-    return next(iter(read_fastx(sample / "phix174.fa"))).sequence
+    """The sequence of phiX174, upper case."""
+    return next(iter(read_fastx(sample / "phix174.fa"))).sequence.upper()
 
 
 @pytest.fixture(scope="session")

@@ -552,7 +552,7 @@ def test_the_command_line_in_the_header_is_one_line(genoseq, index, tmp_path, re
     assert done.status == 0
     assert [line[:3] for line in done.lines if line.startswith("@")] == ["@HD", "@SQ", "@PG"]
     assert len(done.records) == 40
-    assert done.lines[2].count("\t") == 4
+    assert done.lines[2].count("\t") == 4  # @PG and its four fields
 
 
 def test_a_file_name_that_is_no_text(spawn, index, tmp_path, reads) -> None:

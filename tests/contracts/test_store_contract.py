@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -208,7 +209,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     store = filled(kind, some_codes())
     before = len(store)
-    with pytest.raises(ValueError, match="expected|the store has"):
+    with pytest.raises(ValueError, match=r"expected|the store has"):
         store.add(codes, cells, ids)
     assert len(store) == before
 
@@ -217,9 +218,9 @@ def test_what_does_not_fit_is_refused(
 def test_queries_that_do_not_fit_are_refused(build: Build, lists: NDArray[np.int64]) -> None:
     store = build(some_codes())
     code = np.zeros((1, BITS // 8), np.uint8)
-    with pytest.raises(ValueError, match="expected|the store has"):
+    with pytest.raises(ValueError, match=r"expected|the store has"):
         store.search(code, lists, k=1)
-    with pytest.raises(ValueError, match="expected|the store has"):
+    with pytest.raises(ValueError, match=r"expected|the store has"):
         store.range_search(code, lists, radius=1)
     with pytest.raises(ValueError, match="expected"):
         store.search(code[:, :8], np.zeros(1, np.int64), k=1)
@@ -295,7 +296,7 @@ def test_add_sorted_files_as_add_does(tmp_path: Path, cuts: list[int]) -> None:
     filed = sorted_by_cell(some_codes())
     store = AnchorIVFStore(bits=BITS, lists=LISTS, minor=MINOR)
     edges = [0, *cuts, len(filed.ids)]
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         store.add_sorted(filed.codes[first:last], filed.cells[first:last], filed.ids[first:last])
         assert len(store) == last
     codes, lists = queries(filed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from banded import Codes, packed, padded, read_form, scored, traced, unpacked
 from hypothesis import given, settings
@@ -60,7 +62,7 @@ def test_the_path_is_worth_its_score_and_consumes_the_read(case: Case) -> None:
     codes = [code for _, code in path.operations]
     assert codes[0] == codes[-1] == OP_MATCH
     assert all(size > 0 for size, _ in path.operations)
-    assert all(one != other for one, other in zip(codes, codes[1:], strict=False))
+    assert all(one != other for one, other in pairwise(codes))
     consumed = sum(size for size, code in path.operations if code in (OP_MATCH, OP_INSERT))
     spanned = sum(size for size, code in path.operations if code in (OP_MATCH, OP_DELETE))
     assert (path.read_start + consumed, path.window_start + spanned) == (path.read_end, path.window_end)

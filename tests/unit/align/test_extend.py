@@ -10,7 +10,17 @@ from genoseq.align.extend import clip_poor_ends, left_align, path_score
 from genoseq.align.extend_reference import best_local_score, local_scores
 from genoseq.align.extend_reference import path_score as plain_path_score
 from genoseq.align.scoring import (
-    AMBIGUOUS, END_BONUS, GAP_EXTEND, GAP_OPEN, MATCH, MISMATCH, OP_DELETE, OP_INSERT, OP_MATCH, OUTSIDE, READ_N,
+    AMBIGUOUS,
+    END_BONUS,
+    GAP_EXTEND,
+    GAP_OPEN,
+    MATCH,
+    MISMATCH,
+    OP_DELETE,
+    OP_INSERT,
+    OP_MATCH,
+    OUTSIDE,
+    READ_N,
 )  # fmt: skip
 from genoseq.seqs.alphabet import decode, encode
 

@@ -145,9 +145,21 @@ def test_other_encoder_makes_another_index(fasta: Path, genome: dict[str, str], 
     index = build_index(fasta, tmp_path / "index", encoder=encoder)
     (hit,) = Aligner(index).map([("r", genome["two"][3_000:3_200])])
     assert (hit.contig, hit.start) == ("two", 3_000)
-    assert Index.open(index.folder, encoder=encoder).manifest["encoder"] == encoder.digest
-    with pytest.raises(IndexFormatError, match=r"made with window encoder .*build it again"):
-        Index.open(index.folder)
+    assert index.manifest["encoder"] == encoder.digest
+    assert (index.arrays.rows == encoder.rows).all()
+    assert (Index.open(index.folder).arrays.rows == encoder.rows).all()  # the index holds its own encoder
+
+
+def test_encoder_that_is_not_the_one_it_was_made_with_is_refused(copied: Path, fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = WindowEncoder.random()
+    with monkeypatch.context() as patched:  # another genoseq, that ships another encoder
+        patched.setattr(WindowEncoder, "shipped", classmethod(lambda cls: other))
+        with pytest.raises(IndexFormatError, match=r"made with window encoder .*build it again"):
+            Index.open(copied)
+    folder = build_index(fasta, tmp_path / "index", encoder=other).folder
+    np.save(folder / "encoder.npy", WindowEncoder.random(seed=1).table)
+    with pytest.raises(IndexFormatError, match=r"made with window encoder .*its folder has .*build it again"):
+        Index.open(folder)
 
 
 def test_reference_without_anchors_can_be_opened(tmp_path: Path) -> None:
@@ -197,6 +209,14 @@ def test_manifest_that_is_no_manifest_is_refused(copied: Path, key: str, value: 
     del manifest[key]
     (copied / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(IndexFormatError, match="build it again"):
+        Index.open(copied)
+
+
+@pytest.mark.parametrize("key", ["k", "density"])
+def test_parameters_that_do_not_fit_the_lists_are_refused(copied: Path, key: str) -> None:
+    value = {"k": json.loads((copied / MANIFEST).read_text())["k"] + 1, "density": 0.25}[key]
+    change_manifest(copied, **{key: value})
+    with pytest.raises(IndexFormatError, match="do not fit"):
         Index.open(copied)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from sam_rules import reverse_complement
@@ -81,7 +83,7 @@ def test_a_read_that_leaves_its_contig_stays_in_it(aligner: Aligner, genome: dic
             (hit,) = aligner.map([("r", sequence)])
             assert hit.contig == name
             assert 0 <= hit.start < hit.end <= len(bases)
-            assert abs((hit.start if sequence in (left, reverse_complement(left)) else len(bases) - hit.end)) <= overhang
+            assert abs(hit.start if sequence in (left, reverse_complement(left)) else len(bases) - hit.end) <= overhang
 
 
 def test_a_read_over_two_contigs_is_placed_in_one(aligner: Aligner, genome: dict[str, str]) -> None:
@@ -110,8 +112,6 @@ def test_reads_with_unknown_bases_are_placed(aligner: Aligner, genome: dict[str,
 
 
 def _clip(cigar: str, side: int) -> int:
-    import re
-
     size, code = re.findall(r"(\d+)([MIDS])", cigar)[side]
     return int(size) if code == "S" else 0
 

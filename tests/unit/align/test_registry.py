@@ -26,11 +26,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def registered(*names: str, folder: Path) -> Registry:
-    registry = Registry.load()
     for name in names:
-        registry = registry.register(name, folder)
-    registry.save()
-    return registry
+        changed = Registry.change(lambda registry, name=name: registry.register(name, folder))
+    return changed
 
 
 def test_nobody_has_registered_anything_at_first() -> None:
@@ -44,7 +42,7 @@ def test_registered_names_are_kept_and_the_first_is_the_default(index: Index) ->
     assert loaded == Registry({"ecoli": str(index.folder), "yeast": str(index.folder)}, "ecoli")
     stored = json.loads(Registry.file().read_text())
     assert (stored["format"], stored["version"]) == ("genoseq.index-registry", 1)
-    loaded.with_default("yeast").save()
+    Registry.change(lambda registry: registry.with_default("yeast"))
     assert Registry.load().default == "yeast"
 
 
@@ -82,11 +80,11 @@ def test_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_index_is_found_by_folder_name_default_and_variable(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Path(shutil.copytree(index.folder, tmp_path / "other"))
-    Registry({}, None).register("first", index.folder).register("second", other).save()
+    Registry.change(lambda registry: registry.register("first", index.folder).register("second", other))
     assert find_index(str(other)) == other
     assert find_index("second") == other
     assert find_index(None) == index.folder
-    Registry.load().with_default("second").save()
+    Registry.change(lambda registry: registry.with_default("second"))
     assert find_index(None) == other
     monkeypatch.setenv("GENOSEQ_INDEX", "first")
     assert find_index(None) == index.folder
@@ -152,9 +150,20 @@ def test_damaged_index_in_the_cache_is_built_again(genome: dict[str, str], tmp_p
     assert Index.open(folder).lengths == [8000]
 
 
-def test_folder_goes_before_a_name(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_in_a_folder_goes_before_a_name(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Path(shutil.copytree(index.folder, tmp_path / "same"))
     registered("same", folder=index.folder)
     assert find_index("same") == index.folder
     monkeypatch.chdir(tmp_path)
     assert find_index("same").resolve() == other
+    shutil.rmtree(other)
+    other.mkdir()
+    assert find_index("same") == index.folder  # a folder that is no index does not hide it
+
+
+def test_change_that_is_refused_leaves_the_registry_as_it_was(index: Index) -> None:
+    registered("a", folder=index.folder)
+    before = Registry.file().read_bytes()
+    with pytest.raises(InputError, match="no index is registered as 'b'"):
+        Registry.change(lambda registry: registry.with_default("b"))
+    assert Registry.file().read_bytes() == before

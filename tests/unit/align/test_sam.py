@@ -13,6 +13,7 @@ from genoseq.align.aligner import Aligner
 from genoseq.align.alignment import Alignment
 from genoseq.align.sam import header_text, read_group_line
 from genoseq.errors import UsageError
+from genoseq.seqs.batch import batch_of
 from genoseq.seqs.record import Record
 
 QUALITY = "".join(chr(33 + n % 40) for n in range(100))
@@ -132,6 +133,13 @@ def test_secondary_lines_follow_their_primary_one(aligner: Aligner, genome: dict
     assert [hit.is_secondary for hit in limited] == [False, True]
 
 
+def test_the_last_read_of_a_batch_has_room_for_a_rival_that_is_not_written(aligner: Aligner, genome: dict[str, str]) -> None:
+    batch = batch_of([Record("a", "", genome["one"][5_200:5_350])], first_record=0, has_quality=False, keep_comments=False)
+    (mapped,) = aligner.map_batches([batch])
+    assert mapped.records.n[0] == 1 and mapped.records.second[0] == 300  # the rival was traced behind the only record
+    assert all(len(column) >= 2 for column in mapped.records[1:14])
+
+
 def test_alignment_holds_what_the_line_says() -> None:
     line = "r1\t163\tchr1\t101\t37\t5S20M2I10M3D8M1S\tchr2\t201\t-345\tACGT\tIIII\tNM:i:5\tMD:Z:30^ACG8\tXA:Z:a:b"
     hit = Alignment.from_sam(line)
@@ -151,7 +159,7 @@ def test_unmapped_alignment_has_no_place() -> None:
 def test_lines_of_a_batch_are_as_long_as_they_need(aligner: Aligner, genome: dict[str, str]) -> None:
     """Much text a line: long names, a long read group, an edit at every few bases."""
     sequence = list(genome["two"][15_000:15_240])
-    for at in range(3, 240, 6):
+    for at in range(3, 240, 10):
         sequence[at] = "ACGT"[("ACGT".index(sequence[at]) + 1) % 4]
     reads = [("n" * 254, "".join(sequence))] * 30
     rows = [hit.sam for hit in Aligner(aligner.index, secondary=8, read_group="g" * 200).map(reads)]

@@ -7,7 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from genoseq.embed.anchors import (
-    MAX_K, MIN_K, anchor_cells, collect_anchors, count_anchors, number_of_lists, scan_anchors,
+    MAX_K,
+    MIN_K,
+    anchor_cells,
+    collect_anchors,
+    count_anchors,
+    number_of_lists,
+    scan_anchors,
 )  # fmt: skip
 from genoseq.seqs.alphabet import COMPLEMENT
 

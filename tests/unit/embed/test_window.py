@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_a_window_sees_its_own_contig_alone() -> None:
     offsets = np.array([0, 120, 180, 300])
     model = encoder(2)
     k = 6
-    for contig, (start, end) in enumerate(zip(offsets, offsets[1:], strict=False)):
+    for contig, (start, end) in enumerate(pairwise(offsets)):
         fast, _, positions, entries = fast_codes(codes[start:end].copy(), k, model)
         out = np.empty((len(positions), 2), np.uint64)
         contigs = np.full(len(positions), contig)
@@ -139,7 +140,7 @@ def test_tables_of_another_shape_are_refused(table: NDArray[np.int8], tmp_path: 
     with pytest.raises(ValueError, match="expected int8"):
         WindowEncoder.from_table(table)
     save_file({"table": table}, tmp_path / "weights.safetensors", metadata=METADATA)
-    with pytest.raises(InputError, match="weights.safetensors: window table is .* expected int8"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: window table is .* expected int8"):
         WindowEncoder.load(tmp_path)
 
 
@@ -154,7 +155,7 @@ def test_saved_encoder_is_loaded_from_file_or_folder(tmp_path: Path, context: in
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="weights.safetensors: no such file"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: no such file"):
         WindowEncoder.load(tmp_path)
     with pytest.raises(InputError, match=r"other\.bin: no such file"):
         WindowEncoder.load(tmp_path / "other.bin")
@@ -165,7 +166,7 @@ def test_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "weights.safetensors"
     save_file({"table": np.array(encoder(1).table)}, path, metadata=METADATA)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match="weights.safetensors: cannot be read as safetensors"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: cannot be read as safetensors"):
         WindowEncoder.load(tmp_path)
 
 
