@@ -9,8 +9,8 @@ __all__ = ["PRESETS", "settings_for"]
 
 LEAST = 50
 """Least score of a place however small the reference."""
-MARGIN = 14
-"""Points above the chance score that a place must reach: about one random read in a thousand does."""
+MARGIN = 4
+"""Points above the chance score that a place must reach: so that few unrelated reads are given one."""
 
 PRESETS = {
     "default": ("reads of any divergence up to about 25 %", {}),

@@ -23,6 +23,8 @@ __all__ = ["place_batch", "place_read"]
 
 FAINT = 0.25
 """Once a read has a place, a cluster with less than this share of the best cluster's votes is not aligned."""
+SHORT = 56
+"""Reads shorter than this, bp, must score more than ``Settings.least``: a point for every two bases they lack."""
 GROUP = 24
 """Anchors queried in rounds 3 and 4 before the clusters found so far are aligned."""
 
@@ -31,6 +33,8 @@ GROUP = 24
 def _align_clusters(index, settings, scratch, length, most, hits, tried, places, r):
     """Cluster the hits and align the best clusters not tried before, ``most`` at most; return how many were tried in all."""
     width = band_width(length)
+    # The end bonuses are a large part of a short read's score, and no evidence.
+    least = settings.least + max(0, SHORT - length) // 2
     n = cluster_hits(
         hits, scratch.hit_key, scratch.hit_z, scratch.hit_at, settings.spread, scratch.hit_order,
         scratch.cluster_key, scratch.cluster_z, scratch.cluster_at,
@@ -56,7 +60,7 @@ def _align_clusters(index, settings, scratch, length, most, hits, tried, places,
         start = (key & ((1 << 40) - 1)) - (1 << 20)
         contig = contig_of(index.offsets, scratch.cluster_at[c])
         score, end, gapped, _ = score_place(index, scratch, length, width, strand, start, contig, scratch.ends)
-        if score >= settings.least:
+        if score >= least:
             insert_place(places, r, strand, start, contig, score, end, gapped)
     return tried
 
