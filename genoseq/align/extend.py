@@ -11,8 +11,27 @@ import numpy as np
 
 from genoseq.align.lanes import score_32, score_64, score_128, trace_32, trace_64, trace_128
 from genoseq.align.scoring import (
-    AMBIGUOUS, END_BONUS, GAP_EXTEND, GAP_OPEN, MATCH, MISMATCH, OP_DELETE, OP_INSERT, OP_MATCH, OUTSIDE, PAD,
-    STRICT_CONTRAST, STRICT_END_BONUS, STRICT_GAP_EXTEND, STRICT_GAP_OPEN, STRICT_LOST_RATE, STRICT_MATCH, STRICT_MISMATCH, STRICT_MOST, STRICT_RATE, STRICT_SHARE,
+    AMBIGUOUS,
+    END_BONUS,
+    GAP_EXTEND,
+    GAP_OPEN,
+    MATCH,
+    MISMATCH,
+    OP_DELETE,
+    OP_INSERT,
+    OP_MATCH,
+    OUTSIDE,
+    PAD,
+    STRICT_CONTRAST,
+    STRICT_END_BONUS,
+    STRICT_GAP_EXTEND,
+    STRICT_GAP_OPEN,
+    STRICT_LOST_RATE,
+    STRICT_MATCH,
+    STRICT_MISMATCH,
+    STRICT_MOST,
+    STRICT_RATE,
+    STRICT_SHARE,
 )  # fmt: skip
 from genoseq.kernels import lean_kernel
 
@@ -301,7 +320,7 @@ def clip_poor_ends(read, length, window, ends, cigar):
                 if read[i] == window[PAD + j]:
                     run += STRICT_MATCH
                 else:
-                    run -= STRICT_MISMATCH
+                    run -= AMBIGUOUS if read[i] > 3 or window[PAD + j] > 3 else STRICT_MISMATCH
                     run_edits += 1
                     total_edits += 1
                 i += 1
@@ -329,7 +348,7 @@ def clip_poor_ends(read, length, window, ends, cigar):
     kept = end_i - keep_i
     lost = ends[0] - ends[2] - kept
     good = False
-    for share, rate, most in zip(STRICT_SHARE, STRICT_RATE, STRICT_MOST):
+    for share, rate, most in zip(STRICT_SHARE, STRICT_RATE, STRICT_MOST):  # noqa: B905 (numba knows no strict)
         good = good or (kept >= share * length and best_edits <= rate * kept and lost <= most)
     lost_edits = total_edits - best_edits
     poor = lost_edits >= STRICT_LOST_RATE * lost and lost_edits * kept >= STRICT_CONTRAST * best_edits * lost

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from genoseq import __version__
 from genoseq.align.candidates import MINOR, minor_cell
-from genoseq.align.place import IndexArrays, contig_of
+from genoseq.align.place import IndexArrays
 from genoseq.embed.anchors import MAX_K, MIN_K, anchor_cells, number_of_lists
-from genoseq.embed.window import BITS, WindowEncoder, sign_bits, sum_window
+from genoseq.embed.window import BITS, WindowEncoder, code_windows
 from genoseq.errors import IndexFormatError, OutputError, UsageError
-from genoseq.kernels import kernel, lean_kernel
+from genoseq.kernels import lean_kernel
 from genoseq.outputs import whole_folder
 from genoseq.parallel import ordered_map
 from genoseq.seqs.genome import Genome
@@ -47,6 +47,7 @@ GENOME = "genome.npy"
 ENCODER = "encoder.npy"
 FILES = (CONTIGS, GENOME, "codes.faiss", "bounds.npy")
 CHUNK = 1 << 20
+HALF = 0.5
 SMALLEST_K = 6
 LIST_LENGTH = 600
 """Mean length of an inverted list that a scan can afford, codes."""
@@ -56,11 +57,11 @@ def choose_parameters(bases: int, *, memory: int | None = None) -> tuple[int, fl
     """Anchor length and density for a reference of ``bases`` bp on a machine with ``memory`` bytes available.
 
     The density is 1/2, or the largest of 1/4, 1/8 and 1/16 at which the index (24 bytes a code and one a base) takes
-    at most half of the memory, so that it stays cached. ``k`` is the smallest that keeps the lists at about 600 codes.
+    at most a third of the memory: building needs two to three times as much. ``k`` is the smallest that keeps the lists at about 600 codes.
     """
-    density = 0.5
+    density = HALF
     if memory is not None:
-        while density > 1 / 16 and bases * (24 * density + 1) > memory / 2:
+        while density > 1 / 16 and bases * (24 * density + 1) > memory / 3:
             density /= 2
     k = max(SMALLEST_K, min(MAX_K, math.ceil(math.log(max(2 * bases / LIST_LENGTH, 1), 4))))
     return k, density
@@ -126,22 +127,6 @@ def _file_anchors(codes, offsets, k, cells, bounds, ids):
                     bounds[cell + 1] += 1
 
 
-@kernel
-def _code_ids(codes, offsets, k, ids, rows, context, out):
-    """Window codes of anchors given by id, into ``out`` uint64 ``(n, 2)``."""
-    window = np.empty(64, np.uint8)
-    used = np.empty(64, np.int64)
-    sums = np.empty(128, np.int16)
-    for x in range(ids.shape[0]):
-        position = ids[x] >> 1
-        contig = contig_of(offsets, position)
-        sum_window(
-            codes, offsets[contig], offsets[contig + 1], position, k, ids[x] & 1, rows, context, window, used, sums
-        )
-        out[x, 0] = sign_bits(sums, 0)
-        out[x, 1] = sign_bits(sums, 1)
-
-
 def build_index(
     reference: Path | str,
     folder: Path | str,
@@ -176,6 +161,8 @@ def build_index(
         chosen_k, chosen_density = choose_parameters(len(genome.codes), memory=available_memory())
         k = k or chosen_k
         density = density or chosen_density
+        if density < HALF and density == chosen_density:
+            log.warning("memory is short: density %g instead of %g; fewer divergent reads will be found", density, HALF)
         log.info("%s: %d bp in %d contigs; k %d, density %g", reference, len(genome.codes), len(genome.names), k, density)
         cells = anchor_cells(k, density)
         lists = number_of_lists(cells)
@@ -193,7 +180,7 @@ def build_index(
 
         def code(first: int) -> tuple[int, NDArray[np.uint64]]:
             out = np.empty((min(CHUNK, len(ids) - first), 2), np.uint64)
-            _code_ids(genome.codes, genome.offsets, k, ids[first : first + CHUNK], rows, encoder.context, out)
+            code_windows(genome.codes, genome.offsets, ids[first : first + CHUNK], k, rows, encoder.context, out)
             return first, out
 
         for first, words in ordered_map(code, range(0, len(ids), CHUNK), threads=threads):

@@ -14,7 +14,7 @@ from genoseq.align.extend import band_score, fill_window, ungapped_score
 from genoseq.align.scoring import END_BONUS, MATCH, PAD, READ_N
 from genoseq.kernels import kernel, lean_kernel
 
-__all__ = ["IndexArrays", "MAX_LENGTH", "Places", "Scratch", "Settings", "contig_of", "insert_place", "load_read", "WIDE", "band_width", "make_scratch", "score_place"]
+__all__ = ["IndexArrays", "MAX_LENGTH", "Places", "Scratch", "Settings", "insert_place", "load_read", "WIDE", "band_width", "make_scratch", "score_place"]
 
 MAX_LENGTH = 4096
 """Longest read that is placed, bp; a longer one stays unmapped."""
@@ -160,20 +160,6 @@ def load_read(seq, start, end, lookup, scratch):
         scratch.forward_back[PAD + length + x] = 9
         scratch.reverse_back[PAD + length + x] = 9
     return length
-
-
-@lean_kernel
-def contig_of(offsets, position):
-    """Number of the contig that holds a global position."""
-    lo = 0
-    hi = offsets.shape[0] - 1
-    while hi - lo > 1:
-        middle = (lo + hi) >> 1
-        if offsets[middle] <= position:
-            lo = middle
-        else:
-            hi = middle
-    return lo
 
 
 @lean_kernel

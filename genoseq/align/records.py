@@ -24,6 +24,10 @@ PAIRED, PROPER, UNMAPPED, MATE_UNMAPPED, REVERSE, MATE_REVERSE, FIRST, LAST, SEC
 """SAM flags (specification, 1.4)."""
 
 
+SECONDARY_SHARE = 0.8
+"""Least score of a secondary record, as a share of the primary one's (as in BWA-MEM and minimap2)."""
+
+
 class Records(NamedTuple):
     """Alignment records of a batch. ``n`` is ``(2,)``: records, and CIGAR operations in the pool."""
 
@@ -171,7 +175,8 @@ def _rivals(index, scratch, length, places, r, chosen, primary, secondary, recor
                 same = True
         if not same and records.second[primary] < 0:
             records.second[primary] = records.score[number]
-        if same or written >= secondary:
+        faint = records.score[number] < SECONDARY_SHARE * records.score[primary]
+        if same or faint or written >= secondary:
             records.n[0] = before
             records.n[1] = pool
             continue

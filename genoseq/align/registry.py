@@ -65,7 +65,7 @@ class Registry:
         try:
             stored = json.loads(cls.file().read_text())
             return cls({str(name): str(path) for name, path in stored["indexes"].items()}, stored["default"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls({}, None)
         except OSError as error:
             raise InputError(describe_os_error(error), path=cls.file()) from error

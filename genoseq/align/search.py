@@ -12,12 +12,18 @@ from __future__ import annotations
 import numpy as np
 
 from genoseq.align.candidates import (
-    MINOR, cluster_hits, code_anchor, minor_cell, query_list, spread_anchors,
+    MINOR,
+    cluster_hits,
+    code_anchor,
+    minor_cell,
+    query_list,
+    spread_anchors,
 )  # fmt: skip
-from genoseq.align.place import MAX_LENGTH, WIDE, band_width, contig_of, insert_place, load_read, score_place
+from genoseq.align.place import MAX_LENGTH, WIDE, band_width, insert_place, load_read, score_place
 from genoseq.align.scoring import END_BONUS, MATCH
 from genoseq.embed.anchors import scan_anchors
 from genoseq.kernels import lean_kernel, prefetch
+from genoseq.seqs.genome import contig_of
 
 __all__ = ["place_batch", "place_read"]
 
@@ -84,7 +90,7 @@ def _widen(index, scratch, length, places, r):
     strand = places.strand[r, 0]
     start = places.start[r, 0]
     contig = places.contig[r, 0]
-    score, end, gapped, _ = score_place(index, scratch, length, WIDE, strand, start, contig, scratch.ends)
+    score, end, _, _ = score_place(index, scratch, length, WIDE, strand, start, contig, scratch.ends)
     if score <= places.score[r, 0]:
         return
     kept = 1
@@ -102,6 +108,32 @@ def _widen(index, scratch, length, places, r):
     places.score[r, 0] = score
     places.end[r, 0] = end
     places.gapped[r, 0] = 2
+
+
+@lean_kernel
+def _drop_other_parts(places, r, length):
+    """Drop places where another part of the read lies than at its best place: they are no rivals of it.
+
+    Reads across a long deletion, a breakpoint or the origin of a circular genome have such places. A place's part of the read is
+    judged by where it ends in the read and by its score, ``MATCH`` a base at most.
+    """
+    end = places.end[r, 0] - places.start[r, 0]
+    size = (places.score[r, 0] - END_BONUS) // MATCH
+    kept = 1
+    for p in range(1, places.count[r]):
+        other_end = places.end[r, p] - places.start[r, p]
+        other_size = (places.score[r, p] - END_BONUS) // MATCH
+        shared = min(end, other_end) - max(end - size, other_end - other_size)
+        if 4 * shared < min(size, other_size) and abs(end - other_end) > length // 5:
+            continue
+        places.start[r, kept] = places.start[r, p]
+        places.strand[r, kept] = places.strand[r, p]
+        places.contig[r, kept] = places.contig[r, p]
+        places.score[r, kept] = places.score[r, p]
+        places.end[r, kept] = places.end[r, p]
+        places.gapped[r, kept] = places.gapped[r, p]
+        kept += 1
+    places.count[r] = kept
 
 
 @lean_kernel
@@ -252,6 +284,8 @@ def place_read(index, settings, scratch, length, places, r):
     scanned = _search(index, settings, scratch, length, places, r)
     if places.count[r] > 0 and places.score[r, 0] < MATCH * length + 2 * END_BONUS - 50:
         _widen(index, scratch, length, places, r)
+        if places.count[r] > 1:
+            _drop_other_parts(places, r, length)
     return scanned
 
 

@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "index": Entry("genoseq.cli.index:index", "Build the index of a reference genome."),
-    "align": Entry("genoseq.cli.align:align", "Map reads to an indexed genome; write SAM or BAM."),
+    "align": Entry("genoseq.cli.align:align", "Map reads to an indexed genome; write SAM, BAM or CRAM."),
     "train": Entry("genoseq.cli.train:train", "Train a model from a recipe."),
     "simulate": Entry("genoseq.cli.simulate:simulate", "Simulate reads with a known true place."),
     "judge": Entry("genoseq.cli.judge:judge", "Judge where a mapper put simulated reads."),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from genoseq.kernels import lean_kernel
 
-__all__ = ["MAX_K", "MIN_K", "anchor_cells", "collect_anchors", "count_anchors", "number_of_lists", "scan_anchors"]
+__all__ = ["MAX_K", "MIN_K", "anchor_cells", "number_of_lists", "scan_anchors"]
 
 MIN_K = 4
 MAX_K = 13
@@ -92,39 +92,4 @@ def scan_anchors(codes, start, end, k, cells, positions, entries):
                 positions[found] = i - k + 1
                 entries[found] = entry
                 found += 1
-    return found
-
-
-@lean_kernel
-def count_anchors(codes, offsets, k, cells, counts):
-    """Add to ``counts`` ``(lists,)`` int64 the number of anchors of each list over all contigs; return their sum."""
-    mask = (1 << (2 * k)) - 1
-    total = 0
-    for contig in range(offsets.shape[0] - 1):
-        word = 0
-        filled = 0
-        for i in range(offsets[contig], offsets[contig + 1]):
-            c = codes[i]
-            if c > 3:
-                filled = 0
-                continue
-            word = ((word << 2) | c) & mask
-            filled += 1
-            if filled >= k:
-                entry = cells[word]
-                if entry >= 0:
-                    counts[entry >> 1] += 1
-                    total += 1
-    return total
-
-
-@lean_kernel
-def collect_anchors(codes, offsets, k, cells, first, last, positions, entries, contigs):
-    """Like :func:`scan_anchors` over contigs ``first`` to ``last - 1``, with each anchor's contig in ``contigs``."""
-    found = 0
-    for contig in range(first, last):
-        n = scan_anchors(codes, offsets[contig], offsets[contig + 1], k, cells, positions[found:], entries[found:])
-        for i in range(found, found + n):
-            contigs[i] = contig
-        found += n
     return found

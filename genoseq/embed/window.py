@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from genoseq.errors import IndexFormatError, InputError
 from genoseq.kernels import kernel, lean_kernel
+from genoseq.seqs.genome import contig_of
 
 __all__ = ["BITS", "FLANK", "WindowEncoder", "code_windows", "sum_window"]
 
@@ -191,15 +192,19 @@ def sign_bits(sums, word):
 
 
 @kernel
-def code_windows(codes, offsets, positions, entries, contigs, k, rows, context, out):
-    """Code the windows of many anchors of a genome into ``out``, uint64 ``(n, 2)`` (16 bytes each, little-endian)."""
+def code_windows(codes, offsets, ids, k, rows, context, out):
+    """Code the windows of many anchors of a genome into ``out``, uint64 ``(n, 2)`` (16 bytes each, little-endian).
+
+    ``ids`` int64 ``(n,)`` are ``position << 1 | flip``; ``offsets`` say where contigs begin, and no window leaves its contig.
+    """
     window = np.empty(64, np.uint8)
     used = np.empty(64, np.int64)
     sums = np.empty(128, np.int16)
-    for i in range(positions.shape[0]):
-        contig = contigs[i]
+    for i in range(ids.shape[0]):
+        position = ids[i] >> 1
+        contig = contig_of(offsets, position)
         sum_window(
-            codes, offsets[contig], offsets[contig + 1], positions[i], k, entries[i] & 1, rows, context, window, used, sums
+            codes, offsets[contig], offsets[contig + 1], position, k, ids[i] & 1, rows, context, window, used, sums
         )
-        out[i, 0] = sign_bits(sums, 0)
-        out[i, 1] = sign_bits(sums, 1)
+        out[i, 0] = sign_bits(sums, np.int64(0))
+        out[i, 1] = sign_bits(sums, np.int64(1))

@@ -1,39 +1,24 @@
-"""The reference genome: contigs one after another as codes, read from FASTA, kept on disk at 2 bits per base.
-
-A genome folder holds three files (format ``genoseq.genome``, version 1):
-
-- ``genome.json``: format, version, and for each contig its name, length (bp) and MD5;
-- ``bases.npy``: uint8, four bases to a byte, base ``i`` in bits ``2 * (i % 4)`` of byte ``i // 4``; A 0, C 1, G 2, T 3;
-- ``unknown.npy``: int64 (runs, 2), half-open intervals of positions that hold none of the four (stored as A).
-"""
+"""The reference genome: contigs one after another as codes, read from FASTA."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genoseq.errors import IndexFormatError, InputError, Pathlike
-from genoseq.kernels import kernel
-from genoseq.outputs import describe_os_error, whole_folder
+from genoseq.errors import InputError, Pathlike
+from genoseq.kernels import lean_kernel
 from genoseq.seqs.alphabet import CODES, UNKNOWN, decode
 from genoseq.seqs.batch import ReadBatch
 from genoseq.seqs.chunks import read_chunks
 
-__all__ = ["Genome"]
+__all__ = ["Genome", "contig_of"]
 
-FORMAT = "genoseq.genome"
-VERSION = 1
-MANIFEST = "genome.json"
-BASES = "bases.npy"
-UNKNOWNS = "unknown.npy"
 PIECE = 1 << 23  # bases to read before they are turned into codes
 SAM_NAME = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")  # SAM specification 1.2.1
 
@@ -79,13 +64,6 @@ class Genome:
         """int64 (contigs,), bases of each contig."""
         return np.diff(self.offsets)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 over names, lengths and MD5s: the same for the same contigs in the same order."""
-        contigs = zip(self.names, self.lengths, self.md5, strict=True)
-        lines = (f"{name}\t{length}\t{md5}\n" for name, length, md5 in contigs)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
     def number(self, name: str) -> int:
         """Number of the contig ``name``, from 0.
 
@@ -106,11 +84,6 @@ class Genome:
         """Letters of ``[start, end)`` of a contig, 0-based, clipped to it; what is not A, C, G or T is ``N``."""
         return decode(self.contig_codes(self.number(name))[max(start, 0) : max(end, 0)])
 
-    def unknown_runs(self) -> NDArray[np.int64]:
-        """int64 (runs, 2), half-open intervals of ``codes`` that hold none of the four bases."""
-        edges = np.flatnonzero(np.diff(self.codes == UNKNOWN, prepend=False, append=False))
-        return edges.reshape(-1, 2).astype(np.int64)
-
     @classmethod
     def from_fasta(cls, path: Pathlike) -> Genome:
         """Read a genome from FASTA (plain, gzip, bgzip or zstd; ``-`` is standard input).
@@ -123,59 +96,6 @@ class Genome:
             for batch in batches:
                 building.add(batch)
         return building.finish()
-
-    def save(self, folder: Pathlike) -> None:
-        """Write the genome as the folder ``folder``, whole or not at all; an older genome folder there is replaced."""
-        contigs = {"names": self.names, "lengths": self.lengths.tolist(), "md5": self.md5}
-        with whole_folder(folder, marker=MANIFEST) as place:
-            np.save(place / BASES, _pack(self.codes))
-            np.save(place / UNKNOWNS, self.unknown_runs())
-            manifest = {"format": FORMAT, "version": VERSION, "contigs": contigs}
-            (place / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
-
-    @classmethod
-    def open(cls, folder: Pathlike) -> Genome:
-        """Read a genome that :meth:`save` wrote.
-
-        Raises:
-            IndexFormatError: a file is missing, damaged or of another version.
-        """
-        place = Path(folder)
-        remedy = "build the index again with `genoseq index`"
-        try:
-            manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-                raise IndexFormatError("is not the manifest of a genome", path=place / MANIFEST, remedy=remedy)
-            if manifest.get("version") != VERSION:
-                raise IndexFormatError(
-                    f"has version {manifest.get('version')}, this genoseq reads version {VERSION}",
-                    path=place / MANIFEST,
-                    remedy=remedy,
-                )
-            contigs = manifest["contigs"]
-            names, md5 = list(contigs["names"]), list(contigs["md5"])
-            offsets = np.concatenate([[0], np.cumsum(contigs["lengths"], dtype=np.int64)]).astype(np.int64)
-            packed = np.load(place / BASES, mmap_mode="r")
-            unknown = np.load(place / UNKNOWNS)
-        except OSError as error:
-            raise IndexFormatError(f"cannot be read: {describe_os_error(error)}", path=place, remedy=remedy) from error
-        except (ValueError, KeyError, TypeError, EOFError) as error:
-            raise IndexFormatError(f"is damaged ({error})", path=place, remedy=remedy) from error
-        size = int(offsets[-1])
-        fits = (
-            len(names) == len(md5) == len(offsets) - 1
-            and packed.dtype == np.uint8
-            and packed.shape == ((size + 3) // 4,)
-            and unknown.dtype == np.int64
-            and unknown.ndim == 2
-            and unknown.shape[1] == 2
-            and (unknown.size == 0 or (unknown.min() >= 0 and unknown.max() <= size))
-        )
-        if not fits:
-            raise IndexFormatError("is damaged: its files do not fit together", path=place, remedy=remedy)
-        codes = np.empty(size, np.uint8)
-        _unpack(np.asarray(packed), unknown, codes)
-        return cls(names, offsets, codes, md5)
 
 
 class _Builder:
@@ -244,20 +164,15 @@ class _Builder:
         raise InputError(message, path=self._path, record=record, remedy=remedy)
 
 
-@kernel
-def _pack(codes):
-    """Four codes to a byte; unknown bases are stored as 0."""
-    packed = np.zeros((len(codes) + 3) // 4, np.uint8)
-    for i in range(len(codes)):
-        if codes[i] < UNKNOWN:
-            packed[i >> 2] |= np.uint8(codes[i] << (2 * (i & 3)))
-    return packed
-
-
-@kernel
-def _unpack(packed, unknown, codes):
-    """Fill ``codes`` from the packed bases and the runs of unknown ones."""
-    for i in range(len(codes)):
-        codes[i] = (packed[i >> 2] >> np.uint8(2 * (i & 3))) & np.uint8(3)
-    for run in range(len(unknown)):
-        codes[unknown[run, 0] : unknown[run, 1]] = UNKNOWN
+@lean_kernel
+def contig_of(offsets, position):
+    """Number of the contig that holds a global position; ``offsets`` are those of :class:`Genome`."""
+    lo = 0
+    hi = offsets.shape[0] - 1
+    while hi - lo > 1:
+        middle = (lo + hi) >> 1
+        if offsets[middle] <= position:
+            lo = middle
+        else:
+            hi = middle
+    return lo

@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import pty
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -461,7 +460,7 @@ def test_an_interrupted_run_leaves_nothing(process, index, tmp_path, phix, numbe
     with open(fifo, "w") as pipe:
         pipe.write(f"@a\n{phix[:100]}\n+\n{'I' * 100}\n")
         pipe.flush()
-        wait_until(lambda: list(tmp_path.glob(f".o.{kind}.*")))
+        wait_until(lambda: list(tmp_path.glob(".*.sorting")))
         child.send_signal(number)
         status = child.wait(timeout=60)
     assert status == {2: 130, 15: 143}[number]

@@ -11,7 +11,7 @@ from small_genome import REPEAT, REPEAT_AT, letters, with_edits
 
 from genoseq.align.aligner import KEPT, Aligner
 from genoseq.align.index import Index
-from genoseq.align.place import Places, band_width, contig_of, insert_place
+from genoseq.align.place import Places, band_width, insert_place
 from genoseq.align.scoring import END_BONUS, MATCH
 from genoseq.seqs.batch import batch_of
 from genoseq.seqs.record import Record
@@ -171,10 +171,6 @@ def test_a_gap_of_half_the_band_is_spanned(aligner: Aligner, genome: dict[str, s
         assert (hit.start, hit.end) == (start, start + 200 + gap)
         assert f"{gap}D" in hit.cigar
 
-
-def test_contig_of_a_position() -> None:
-    offsets = np.array([0, 10, 11, 50])
-    assert [int(contig_of(offsets, p)) for p in (0, 9, 10, 11, 49)] == [0, 0, 1, 2, 2]
 
 
 def test_band_covers_half_its_width_on_either_side() -> None:

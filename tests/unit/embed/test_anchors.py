@@ -10,8 +10,6 @@ from genoseq.embed.anchors import (
     MAX_K,
     MIN_K,
     anchor_cells,
-    collect_anchors,
-    count_anchors,
     number_of_lists,
     scan_anchors,
 )  # fmt: skip
@@ -108,29 +106,6 @@ def test_no_anchor_holds_an_n_or_leaves_the_stretch() -> None:
     assert [position for position, _ in found] == expected
     assert anchors(codes, k, cells, 50, 54) == []
     assert anchors(codes, k, cells, 10, 10) == []
-
-
-def test_counting_and_collecting_agree_with_scanning_contig_by_contig() -> None:
-    k = 6
-    cells = anchor_cells(k, 0.5)
-    codes = random_codes(4, 2000)
-    codes[700:720] = 4
-    offsets = np.array([0, 3, 500, 500, 1300, 2000])
-    expected = [
-        (position, entry, contig)
-        for contig in range(5)
-        for position, entry in anchors(codes, k, cells, int(offsets[contig]), int(offsets[contig + 1]))
-    ]
-    counts = np.zeros(number_of_lists(cells), np.int64)
-    assert count_anchors(codes, offsets, k, cells, counts) == len(expected)
-    assert counts.tolist() == np.bincount([e >> 1 for _, e, _ in expected], minlength=len(counts)).tolist()
-    positions, entries, contigs = np.empty(2000, np.int64), np.empty(2000, np.int32), np.empty(2000, np.int64)
-    n = collect_anchors(codes, offsets, k, cells, 0, 5, positions, entries, contigs)
-    assert list(zip(positions[:n].tolist(), entries[:n].tolist(), contigs[:n].tolist(), strict=True)) == expected
-    n = collect_anchors(codes, offsets, k, cells, 3, 4, positions, entries, contigs)
-    assert list(zip(positions[:n].tolist(), entries[:n].tolist(), contigs[:n].tolist(), strict=True)) == [
-        row for row in expected if row[2] == 3
-    ]
 
 
 def test_table_is_made_once_and_cannot_be_changed() -> None:

@@ -36,7 +36,7 @@ def fast_codes(codes: Codes, k: int, model: WindowEncoder) -> tuple[Codes, NDArr
     positions, entries = found_anchors(codes, k)
     out = np.empty((len(positions), 2), np.uint64)
     offsets = np.array([0, len(codes)])
-    code_windows(codes, offsets, positions, entries, np.zeros(len(positions), np.int64), k, model.rows, model.context, out)
+    code_windows(codes, offsets, positions << 1 | entries & 1, k, model.rows, model.context, out)
     sums = np.empty((len(positions), BITS), np.int16)
     window, used = np.empty(64, np.uint8), np.empty(64, np.int64)
     for n, (position, entry) in enumerate(zip(positions, entries, strict=True)):
@@ -79,11 +79,10 @@ def test_a_window_sees_its_own_contig_alone() -> None:
     offsets = np.array([0, 120, 180, 300])
     model = encoder(2)
     k = 6
-    for contig, (start, end) in enumerate(pairwise(offsets)):
+    for start, end in pairwise(offsets):
         fast, _, positions, entries = fast_codes(codes[start:end].copy(), k, model)
         out = np.empty((len(positions), 2), np.uint64)
-        contigs = np.full(len(positions), contig)
-        code_windows(codes, offsets, positions + start, entries, contigs, k, model.rows, model.context, out)
+        code_windows(codes, offsets, (positions + start) << 1 | entries & 1, k, model.rows, model.context, out)
         assert (out.view(np.uint8).reshape(-1, 16) == fast).all()
 
 
