@@ -11,6 +11,7 @@ can be written, kernels are compiled anew in each process, which costs about a m
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -18,7 +19,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 from llvmlite import ir
@@ -91,7 +92,7 @@ class _PackageLocator(_CacheLocator):
 
 
 class _PackageCacheImpl(CompileResultCacheImpl):
-    _locator_classes = [_PackageLocator]
+    _locator_classes: ClassVar = [_PackageLocator]  # type: ignore[misc]
 
 
 class _PackageCache(FunctionCache):
@@ -129,11 +130,11 @@ def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(function: Callable[..., Any], *, counted: bool) -> Callable[..., Any]:
-    compiled = numba.njit(nogil=True, error_model="numpy", _nrt=counted)(function)
-    try:
-        compiled._cache = _PackageCache(function)
-    except RuntimeError:  # numba: "no locator available": the cache folder cannot be written
-        return compiled
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": counted}
+    compiled: Callable[..., Any] = numba.njit(**options)(function)
+    # numba says RuntimeError, "no locator available", where the cache folder cannot be written
+    with contextlib.suppress(RuntimeError):
+        compiled._cache = _PackageCache(function)  # type: ignore[attr-defined]
     return compiled
 
 

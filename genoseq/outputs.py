@@ -20,6 +20,7 @@ from genoseq.errors import OutputError, Pathlike
 
 __all__ = ["check_writable", "describe_os_error", "is_special", "whole_file", "whole_folder"]
 
+LITTLE = 1 << 20  # free bytes of a disk below which a write that failed is put down to a full disk
 OPEN_FILES = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 
 
@@ -139,6 +140,7 @@ def describe_os_error(error: OSError, path: Pathlike | None = None) -> str:
     reasons = {
         errno.ENOSPC: "no space left on the device; free some space or choose another place",
         errno.EDQUOT: "disk quota exceeded; free some space or choose another place",
+        errno.EFBIG: "grows larger than this process or the file system allows; see `ulimit -f`, or choose another place",
         errno.EROFS: "the file system is read-only; choose another place",
         errno.EACCES: "no permission; choose another place or change its permissions",
         errno.EISDIR: "is a folder, expected a file",
@@ -156,9 +158,16 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
             raise OutputError(describe_os_error(error, target)) from error
+        if error.errno is None and _is_full(target.parent):  # numpy does not say why fewer bytes were written
+            raise OutputError(describe_os_error(OSError(errno.ENOSPC, str(error)), target)) from error
         raise
+
+
+def _is_full(folder: Path) -> bool:
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize < LITTLE
 
 
 def _beside(target: Path) -> Path:

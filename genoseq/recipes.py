@@ -77,7 +77,7 @@ class _StrictLoader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """PyYAML's safe dumper with sections on lines of their own and lists on one line."""
 
-    def represent_list(self, data: list[Any]) -> yaml.SequenceNode:
+    def represent_list(self, data: list[Any]) -> yaml.SequenceNode:  # type: ignore[override]
         node: yaml.SequenceNode = self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
         return node
 

@@ -216,7 +216,7 @@ class Aligner:
         n = len(batch)
         kept = max(KEPT, self.secondary + 1)
         columns = (np.empty((n, kept), np.int64) for _ in range(6))
-        places = Places(np.zeros(n, np.int64), *columns, np.ones(n))
+        places = Places._make([np.zeros(n, np.int64), *columns, np.ones(n)])
         place_batch(
             self.index.arrays, self._settings, self._scratch(batch), batch.seq, batch.offsets,
             batch.names, batch.name_offsets, CODES, self.seed, places,

@@ -101,8 +101,8 @@ def query_list(
 def spread_anchors(n, positions, sizes, length, segments, longest, order, taken):
     """Choose the anchor with the shortest list in each of ``segments`` equal stretches of the read.
 
-    Anchors already ``taken`` (uint8 flags), and those whose list is longer than ``longest`` or negative, are passed over. Writes the
-    chosen into ``order``, marks them and returns how many there are.
+    Anchors already ``taken`` (uint8 flags), and those whose list is longer than ``longest`` or negative, are passed over. Writes
+    the chosen into ``order``, marks them and returns how many there are.
     """
     found = 0
     a = 0

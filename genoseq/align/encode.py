@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
             )
         else:
             pysam.samtools.view(*form, *helpers, "-h", "--no-PG", "-o", out, "-", catch_stdout=False)
-    except pysam.SamtoolsError as error:
+    except pysam.SamtoolsError as error:  # type: ignore[attr-defined]
         print(_message(str(error)), file=sys.stderr)
         return 1
     return 0

@@ -57,7 +57,8 @@ def choose_parameters(bases: int, *, memory: int | None = None) -> tuple[int, fl
     """Anchor length and density for a reference of ``bases`` bp on a machine with ``memory`` bytes available.
 
     The density is 1/2, or the largest of 1/4, 1/8 and 1/16 at which the index (24 bytes a code and one a base) takes
-    at most a third of the memory: building needs two to three times as much. ``k`` is the smallest that keeps the lists at about 600 codes.
+    at most a third of the memory: building needs two to three times as much. ``k`` is the
+    smallest that keeps the lists at about 600 codes.
     """
     density = HALF
     if memory is not None:
@@ -297,7 +298,8 @@ class Index:
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
         except FileNotFoundError as error:
-            raise IndexFormatError(f"no index: it has no {MANIFEST}", path=folder, remedy="build one with `genoseq index REF`") from error
+            remedy = "build one with `genoseq index REF`"
+            raise IndexFormatError(f"no index: it has no {MANIFEST}", path=folder, remedy=remedy) from error
         except (OSError, ValueError) as error:
             raise IndexFormatError(f"{MANIFEST} cannot be read ({error})", path=folder, remedy=rebuild) from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

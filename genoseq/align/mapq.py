@@ -1,13 +1,15 @@
 """How sure a place is: the posterior probability of the place chosen among all that were found.
 
-An edit costs an alignment about ``MATCH + MISMATCH`` points of score; in a read of edit rate ``e`` a mismatch at the true place is
-``(e / 3) / (1 - e)`` times as probable as a match. Each point of score is therefore worth ``weight(e)`` nats of evidence, and
+An edit costs an alignment about ``MATCH + MISMATCH`` points of score; in a read of edit rate ``e`` a mismatch at the true place
+is ``(e / 3) / (1 - e)`` times as probable as a match. Each point of score is therefore worth ``weight(e)`` nats of evidence, and
 the posterior of place ``i`` is ``exp(weight * score_i) / sum_j exp(weight * score_j)`` over the places found, with one more
 candidate that stands for a chance match somewhere else: it scores what random sequence of the reference's size scores.
 MAPQ is ``-10 log10(1 - posterior)`` (SAM specification), at most 60.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -25,7 +27,7 @@ def chance_score(bases: int) -> int:
     Extreme-value law (Karlin & Altschul, PNAS 1990): it grows with the logarithm of the size. Both constants were fitted to
     exhaustive searches of random reads in random sequences of 5 to 400 kb (means 31.7 to 40.5).
     """
-    return round(11.6 + np.log(max(bases, 1000)) / 0.447)
+    return round(11.6 + math.log(max(bases, 1000)) / 0.447)
 
 
 @lean_kernel

@@ -116,8 +116,8 @@ def _proper_partner(places, model, r, p, length_r, m, length_m):
 def rescue_mates(index, model, scratch, places, r, length_r, m, length_m, least, tried):
     """Look for read ``m`` (the one loaded in ``scratch``) beside the best places of its mate ``r``.
 
-    Each place of ``r`` within 12 points of its best, four at most, whose insert-size range holds no place of ``m`` yet is searched with
-    bands of 128 diagonals laid over the whole range.
+    Each place of ``r`` within 12 points of its best, four at most, whose insert-size range holds no place of ``m`` yet
+    is searched with bands of 128 diagonals laid over the whole range.
     """
     for p in range(min(4, tried)):
         if p >= places.count[r] or places.score[r, p] < places.score[r, 0] - 12:
@@ -157,8 +157,8 @@ def choose_pair(places, model, a, length_a, b, length_b, bases, chance, out):
 
     Args:
         bases: size of the reference, bp; an improper pair may lie anywhere in it. chance: from ``chance_score``.
-        out: float64 ``(5,)``: place of ``a``, place of ``b`` (-1 for none), probability that ``a``'s and that ``b``'s place is wrong, 1
-            if the pair is proper.
+        out: float64 ``(5,)``: place of ``a``, place of ``b`` (-1 for none), probability that ``a``'s and that ``b``'s place is
+            wrong, 1 if the pair is proper.
     """
     out[0] = -1.0 if places.count[a] == 0 else 0.0
     out[1] = -1.0 if places.count[b] == 0 else 0.0

@@ -14,7 +14,10 @@ from genoseq.align.extend import band_score, fill_window, ungapped_score
 from genoseq.align.scoring import END_BONUS, MATCH, PAD, READ_N
 from genoseq.kernels import kernel, lean_kernel
 
-__all__ = ["IndexArrays", "MAX_LENGTH", "Places", "Scratch", "Settings", "insert_place", "load_read", "WIDE", "band_width", "make_scratch", "score_place"]
+__all__ = [
+    "MAX_LENGTH", "WIDE", "IndexArrays", "Places", "Scratch", "Settings",
+    "band_width", "insert_place", "load_read", "make_scratch", "score_place",
+]  # fmt: skip
 
 MAX_LENGTH = 4096
 """Longest read that is placed, bp; a longer one stays unmapped."""
@@ -112,12 +115,13 @@ class Scratch(NamedTuple):
 class Places(NamedTuple):
     """Places of the reads of a batch, best first: arrays ``(reads, kept)`` and how many each read has.
 
-    ``start`` is the global position of read base 0 in the orientation of ``strand``, for the middle of the band; ``end`` the global
-    position after the last aligned base; ``score`` has the end bonuses in it; ``gapped`` is 0 where no band was needed, 1 for the
-    band of :func:`band_width`, 2 for the wide one. ``unseen`` ``(reads,)`` is the chance that an equal place was not seen.
+    ``start`` is the global position of read base 0 in the orientation of ``strand``, for the middle of the band; ``end`` the
+    global position after the last aligned base; ``score`` has the end bonuses in it; ``gapped`` is 0 where no band was
+    needed, 1 for the band of :func:`band_width`, 2 for the wide one. ``unseen`` ``(reads,)`` is the chance that an equal
+    place was not seen.
     """
 
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment] # hides tuple.count, which nobody asks for
     start: NDArray[np.int64]
     strand: NDArray[np.int64]
     contig: NDArray[np.int64]

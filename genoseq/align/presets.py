@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from genoseq.align.place import Settings
 from genoseq.errors import UsageError
 
@@ -12,7 +14,7 @@ LEAST = 50
 MARGIN = 4
 """Points above the chance score that a place must reach: so that few unrelated reads are given one."""
 
-PRESETS = {
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("reads of any divergence up to about 25 %", {}),
     "fast": ("stops the search earlier: for reads of the reference's own species", {"miss": 0.02, "work": 20_000}),
     "sensitive": ("keeps searching until a miss is very improbable", {"miss": 1e-5, "work": 4_000_000, "far_list": 65_536}),

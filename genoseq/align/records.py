@@ -52,7 +52,8 @@ def make_records(reads: int, bases: int, kept: int) -> Records:
     """Room for the records of ``reads`` reads with ``bases`` bases in all, at most ``kept`` records each."""
     size = reads * kept + 1  # one more: a rival is traced before it is known whether it is written
     arrays = [np.empty(size, np.int64) for _ in range(13)]
-    return Records(np.zeros(2, np.int64), *arrays, np.empty((2 * bases + 16 * reads) * (kept + 1), np.uint32))
+    pool = np.empty((2 * bases + 16 * reads) * (kept + 1), np.uint32)
+    return Records._make([np.zeros(2, np.int64), *arrays, pool])
 
 
 @lean_kernel

@@ -139,7 +139,8 @@ def find_index(
         folder = Path(registry.paths[given])
         if not is_index(folder):
             raise IndexFormatError(
-                f"the index registered as {given!r} is no longer there", path=folder, remedy=f"if it was moved, give its folder; else {make}"
+                f"the index registered as {given!r} is no longer there", path=folder,
+                remedy=f"if it was moved, give its folder; else {make}"
             )
         return folder
     if path.is_dir():

@@ -66,7 +66,7 @@ def header_text(
     sorted_by: str = "unsorted",
     grouped: bool = True,
 ) -> str:
-    """The SAM header: ``@HD``, ``@SQ`` with M5, ``@RG`` as given, ``@PG`` with tabs and line ends of ``command`` made harmless."""
+    """The SAM header: ``@HD``, ``@SQ`` with M5, ``@RG`` as given, ``@PG``; tabs and line ends of ``command`` become spaces."""
     group = "" if sorted_by == "coordinate" or not grouped else "\tGO:query"
     lines = [f"@HD\tVN:1.6\tSO:{sorted_by}{group}"]
     lines += [f"@SQ\tSN:{n}\tLN:{length}\tM5:{m}" for n, length, m in zip(names, lengths, md5, strict=True)]
@@ -162,7 +162,7 @@ def _put_mismatches(out, at, records, number, codes, first, seq, start, end, loo
                 out[at] = LETTERS[min(np.int64(codes[j + y]), 4)]
                 at += 1
             j += size
-        elif op == OP_INSERT or op == OP_CLIP:
+        elif op in (OP_INSERT, OP_CLIP):
             i += size
     return _put_int(out, at, run)
 

@@ -39,5 +39,6 @@ STRICT_MOST = (300, 40)
 STRICT_LOST_RATE = 0.23
 STRICT_CONTRAST = 2.5
 """Poor ends are clipped if what remains is at least such a share of the read and has at most such an edit rate, and no more
-than so many bases are lost, by either set of figures, and the edit rate of what is clipped is at least STRICT_LOST_RATE and STRICT_CONTRAST times that of the rest. A
-read that differs from the reference throughout keeps its ends."""
+than so many bases are lost, by either set of figures, and the edit rate of
+what is clipped is at least STRICT_LOST_RATE and STRICT_CONTRAST times that of the rest. A read that differs from the
+reference throughout keeps its ends."""

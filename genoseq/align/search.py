@@ -317,7 +317,7 @@ def _draw_among_ties(places, r, number):
 
 @lean_kernel
 def place_batch(index, settings, scratch, seq, seq_offsets, names, name_offsets, lookup, seed, places):
-    """Place every read of a batch; a read longer than MAX_LENGTH gets no place. Ties are drawn by ``seed`` and the read itself."""
+    """Place every read of a batch; a read longer than MAX_LENGTH gets no place. ``seed`` and the read draw among ties."""
     for r in range(seq_offsets.shape[0] - 1):
         places.count[r] = 0
         places.unseen[r] = 1.0

@@ -1,7 +1,7 @@
 """Compile every kernel of the mapper ahead of its first use.
 
-Compilation takes about a minute, once for each version of genoseq on each kind of CPU. It belongs to building an index, where a user
-waits anyway, and not to the first mapping, whose time people measure.
+Compilation takes about a minute, once for each version of genoseq on each kind of CPU. It belongs to building an index, where a
+user waits anyway, and not to the first mapping, whose time people measure.
 """
 
 from __future__ import annotations

@@ -76,6 +76,8 @@ def index(
         from genoseq.embed.window import WindowEncoder
 
         table = WindowEncoder.random() if encoder == "random" else WindowEncoder.load(encoder)
+    if output is None:
+        Registry.load()  # a damaged one is told before the work
     folder = Path(output) if output is not None else _own_folder(name)
     before = _contigs_of(name)
     announce_compilation()
@@ -103,16 +105,16 @@ def _own_folder(name: str) -> Path:
     Raises:
         OutputError: it cannot be made there.
     """
-    from genoseq.align.registry import Registry, data_folder
+    from genoseq.align.registry import data_folder
     from genoseq.errors import OutputError
     from genoseq.outputs import describe_os_error
 
     folder = data_folder() / "indexes" / name
-    Registry.load()  # a damaged one is told before the work
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{describe_os_error(error, folder.parent)}; or give -o FOLDER, or set GENOSEQ_HOME") from error
+        reason = describe_os_error(error, folder.parent)
+        raise OutputError(f"{reason}; or give -o FOLDER, or set GENOSEQ_HOME") from error
     return folder
 
 

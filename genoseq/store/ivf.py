@@ -95,7 +95,7 @@ class AnchorIVFStore:
         quantizer.add(centroids)
         index = faiss.IndexBinaryIVF(quantizer, self.bits, self.lists)
         index.is_trained = True
-        index.referenced_objects = [quantizer]
+        index.referenced_objects = [quantizer]  # type: ignore[attr-defined]
         return index
 
     def _filed(self) -> Any:
@@ -148,7 +148,10 @@ class AnchorIVFStore:
         import faiss
 
         index = self._filed()
-        faiss.write_index_binary(index, str(folder / FILE))
+        try:
+            faiss.write_index_binary(index, str(folder / FILE))
+        except RuntimeError as error:  # so FAISS tells of a full disk
+            raise OSError(f"{FILE} cannot be written: {error}") from error
         np.save(folder / BOUNDS, self._bounds)
 
     @classmethod
@@ -204,6 +207,6 @@ class AnchorIVFStore:
             if (address(lists.get_codes(number)), address(lists.get_ids(number)), lists.list_size(number)) != expected:
                 raise IndexFormatError("this version of faiss-cpu lays inverted lists out in another way than genoseq expects")
         memory = (ctypes.c_uint8 * ((width + 8) * len(self))).from_address(start)
-        data = np.frombuffer(memory, np.uint8)
+        data = np.ctypeslib.as_array(memory)
         data.setflags(write=False)
         return ListView(data, bounds)
