@@ -7,6 +7,7 @@ user waits anyway, and not to the first mapping, whose time people measure.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -23,9 +24,9 @@ READ = "ACGTTGCATGCCGATTAGCCATGCAAGCTTGACCGTTAACGGATCCATG"
 
 
 def compile_kernels(index: Index) -> bool:
-    """Map a few made-up reads, single and paired, so that all kernels are compiled; return False if that was done before."""
+    """Map made-up reads, single and paired, so that all kernels are compiled; False if that is done or cannot be kept."""
     stamp = kernel_folder() / "complete"
-    if stamp.exists():
+    if stamp.exists() or not os.access(stamp.parent, os.W_OK):  # where nothing can be kept, nothing is gained
         return False
     with tempfile.TemporaryDirectory() as folder:
         fastq, fasta = Path(folder) / "reads.fq", Path(folder) / "reads.fa"
@@ -39,10 +40,8 @@ def compile_kernels(index: Index) -> bool:
         with read_chunks(fastq) as singles:
             for mapped in aligner.map_batches(singles):
                 summary.add(mapped.reads, mapped.records)
-    try:
+    with contextlib.suppress(OSError):  # a disk that is full; the next index does it once more
         stamp.touch()
-    except OSError:
-        return True  # nothing can be kept here: kernels are compiled in every process, as the log says
     return True
 
 

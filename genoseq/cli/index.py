@@ -88,8 +88,8 @@ def index(
             progress.update(done - progress.done)
 
         built = build_index(reference, folder, k=k, density=density, encoder=table, threads=threads, progress=report)
-    compile_kernels(built)
     _register(name, folder, required=output is None)
+    compile_kernels(built)
     if before not in (None, list(zip(built.names, built.md5, strict=True))):
         log.warning("the name %s meant another genome before; --name gives each its own", name)
     click.echo(

@@ -6,42 +6,15 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from runs import Done, Runner, Start, fastq, opposite
 
 from genoseq.align.index import build_index
 from genoseq.cli.main import main
-from genoseq.seqs.alphabet import reverse_complement
 from genoseq.seqs.fastx import read_fastx
-
-
-class Done(NamedTuple):
-    """How a run of the command ended."""
-
-    status: int
-    out: bytes
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        """Lines of standard output."""
-        return self.out.decode().splitlines()
-
-    @property
-    def records(self) -> list[list[str]]:
-        """Fields of the SAM records on standard output."""
-        return sam_records(self.out.decode())
-
-
-def sam_records(text: str) -> list[list[str]]:
-    """Fields of each record of SAM text."""
-    return [line.split("\t") for line in text.splitlines() if not line.startswith("@")]
-
-
-Runner = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +42,7 @@ def genoseq(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[
 
 
 @pytest.fixture
-def process() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def process() -> Iterator[Start]:
     """Start the command as a process of its own; it does not outlive the test."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -90,7 +63,7 @@ def process() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def spawn(process: Callable[..., subprocess.Popen[bytes]]) -> Runner:
+def spawn(process: Start) -> Runner:
     """Run the command as a process of its own, to its end."""
 
     def run(*arguments: object, **options: object) -> Done:
@@ -123,16 +96,6 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("twofold") / "twofold.fa"
     path.write_text(f">t\n{unique[0]}{unique[1]}{unique[2]}{unique[1]}{unique[3]}\n")
     return path
-
-
-def fastq(reads: Iterable[tuple[str, str]]) -> str:
-    """FASTQ text of (name, sequence)."""
-    return "".join(f"@{name}\n{sequence}\n+\n{'I' * len(sequence)}\n" for name, sequence in reads)
-
-
-def opposite(sequence: str) -> str:
-    """The other strand."""
-    return reverse_complement(sequence.encode()).decode()
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import gzip
 import json
 import os
 import pty
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pysam
 import pytest
+from runs import Runner, Start, fastq, opposite, wait_until
 
 from genoseq.align import output as output_module
 from genoseq.align.index import Index
@@ -22,7 +22,7 @@ from genoseq.align.registry import Registry
 from genoseq.seqs.fastx import read_fastx
 
 GOLDEN = Path(__file__).parent / "golden"
-MAPPED, SECONDARY = 4, 256
+SECONDARY = 256
 
 
 def fields(path: Path) -> list[list[str]]:
@@ -51,7 +51,7 @@ def compare_with_golden(lines: list[str], name: str) -> None:
     assert text == path.read_text()
 
 
-def test_single_reads_as_stored(genoseq, index, tmp_path, phix) -> None:
+def test_single_reads_as_stored(genoseq: Runner, index: Path, tmp_path: Path, phix: str) -> None:
     made = {
         "exact": phix[500:600],
         "reverse": opposite(phix[700:800]),
@@ -71,7 +71,7 @@ def test_single_reads_as_stored(genoseq, index, tmp_path, phix) -> None:
     compare_with_golden([stable(record) for record in done.records], "singles.sam")
 
 
-def test_pairs_as_stored(genoseq, index, pairs) -> None:
+def test_pairs_as_stored(genoseq: Runner, index: Path, pairs: tuple[Path, Path]) -> None:
     done = genoseq("align", *pairs, "-x", index)
     compare_with_golden([stable(record) for record in done.records[:20]], "pairs.sam")
 
@@ -80,11 +80,7 @@ def swapped(base: str) -> str:
     return {"A": "C", "C": "G", "G": "T", "T": "A"}[base]
 
 
-def opposite(sequence: str) -> str:
-    return sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
-
-
-def test_only_data_on_standard_output_and_the_log_on_standard_error(genoseq, index, reads) -> None:
+def test_only_data_on_standard_output_and_the_log_on_standard_error(genoseq: Runner, index: Path, reads: Path) -> None:
     done = genoseq("align", reads, "-x", index)
     assert [line[:3] for line in done.lines[:3]] == ["@HD", "@SQ", "@PG"]
     assert [record[0] for record in done.records] == [f"r{i}" for i in range(40)]
@@ -94,7 +90,7 @@ def test_only_data_on_standard_output_and_the_log_on_standard_error(genoseq, ind
     assert (quiet.err, quiet.records) == ("", done.records)
 
 
-def test_reads_from_standard_input(spawn, index, reads) -> None:
+def test_reads_from_standard_input(spawn: Runner, index: Path, reads: Path) -> None:
     with open(reads, "rb") as file:
         done = spawn("align", "-", "-x", index, stdin=file)
     assert (done.status, len(done.records)) == (0, 40)
@@ -102,7 +98,9 @@ def test_reads_from_standard_input(spawn, index, reads) -> None:
 
 @pytest.mark.parametrize("kind", ["sam", "bam", "cram"])
 @pytest.mark.parametrize("ordered", [False, True])
-def test_formats_hold_the_same_records(genoseq, index, reads, tmp_path, kind, ordered) -> None:
+def test_formats_hold_the_same_records(
+    genoseq: Runner, index: Path, reads: Path, tmp_path: Path, kind: str, ordered: bool
+) -> None:
     plain = genoseq("align", reads, "-x", index).records
     path = tmp_path / f"out.{kind}"
     assert genoseq("align", reads, "-x", index, "-o", path, *["--sort"] * ordered).out == b""
@@ -123,7 +121,9 @@ def test_formats_hold_the_same_records(genoseq, index, reads, tmp_path, kind, or
 
 @pytest.mark.parametrize("kind", ["sam", "bam", "cram"])
 @pytest.mark.parametrize("extra", [[], ["--sort"]])
-def test_every_format_to_standard_output(genoseq, index, reads, tmp_path, kind, extra) -> None:
+def test_every_format_to_standard_output(
+    genoseq: Runner, index: Path, reads: Path, tmp_path: Path, kind: str, extra: list[str]
+) -> None:
     done = genoseq("align", reads, "-x", index, "-O", kind, *extra)
     assert done.status == 0
     path = tmp_path / f"got.{kind}"
@@ -134,7 +134,7 @@ def test_every_format_to_standard_output(genoseq, index, reads, tmp_path, kind, 
     assert sorted(os.listdir(tmp_path)) == sorted([f"got.{kind}", "reads.fq"])
 
 
-def test_the_format_option_wins_over_the_name(genoseq, index, reads, tmp_path) -> None:
+def test_the_format_option_wins_over_the_name(genoseq: Runner, index: Path, reads: Path, tmp_path: Path) -> None:
     genoseq("align", reads, "-x", index, "-o", tmp_path / "odd.txt", "-O", "bam")
     with pysam.AlignmentFile(str(tmp_path / "odd.txt")) as opened:
         assert opened.is_bam
@@ -143,7 +143,9 @@ def test_the_format_option_wins_over_the_name(genoseq, index, reads, tmp_path) -
     assert genoseq("align", reads, "-x", index, "-O", "vcf").status == 2
 
 
-def test_a_sort_that_does_not_fit_into_memory(genoseq, sample, tmp_path, monkeypatch) -> None:
+def test_a_sort_that_does_not_fit_into_memory(
+    genoseq: Runner, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(output_module, "SORT_MEMORY", "1M")
     both = [sample / "portiera_R1.fastq.gz", sample / "portiera_R2.fastq.gz"]
     folder = tmp_path / "out"
@@ -157,13 +159,13 @@ def test_a_sort_that_does_not_fit_into_memory(genoseq, sample, tmp_path, monkeyp
     assert sorted(os.listdir(folder)) == ["sorted.bam", "sorted.bam.bai"]
 
 
-def test_threads_change_nothing(genoseq, sample) -> None:
+def test_threads_change_nothing(genoseq: Runner, sample: Path) -> None:
     both = [sample / "portiera_R1.fastq.gz", sample / "portiera_R2.fastq.gz"]
     one, three = (genoseq("align", *both, "-x", sample / "portiera.fna.gz", "-t", t).records for t in (1, 3))
     assert one == three
 
 
-def test_read_group(genoseq, index, reads, tmp_path) -> None:
+def test_read_group(genoseq: Runner, index: Path, reads: Path, tmp_path: Path) -> None:
     done = genoseq("align", reads, "-x", index, "-R", r"@RG\tID:lane1\tSM:phi X", "-o", tmp_path / "a.bam")
     assert done.status == 0
     assert header(tmp_path / "a.bam")["RG"] == [{"ID": "lane1", "SM": "phi X"}]
@@ -173,7 +175,7 @@ def test_read_group(genoseq, index, reads, tmp_path) -> None:
 
 
 def test_index_by_name_folder_fasta_environment_and_default(
-    genoseq, sample, reads, index, monkeypatch, tmp_path
+    genoseq: Runner, sample: Path, reads: Path, index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     by_folder = genoseq("align", reads, "-x", index).records
     genoseq("index", sample / "portiera.fna.gz", "--name", "portiera")
@@ -195,7 +197,9 @@ def test_index_by_name_folder_fasta_environment_and_default(
     assert genoseq("align", reads, "-x", "phix").records == by_folder
 
 
-def test_a_fasta_is_indexed_once_and_anew_when_it_changes(spawn, sample, reads, tmp_path, own_cache) -> None:
+def test_a_fasta_is_indexed_once_and_anew_when_it_changes(
+    spawn: Runner, sample: Path, reads: Path, tmp_path: Path, own_cache: dict[str, str]
+) -> None:
     reference = tmp_path / "ref.fa"
     reference.write_bytes((sample / "phix174.fa").read_bytes())
     first = spawn("align", reads, "-x", reference, env=own_cache)
@@ -214,17 +218,18 @@ def test_a_fasta_is_indexed_once_and_anew_when_it_changes(spawn, sample, reads, 
     assert "\n@SQ\tSN:more" in fourth.out.decode()
 
 
-def test_commands_that_need_the_same_index_at_once_build_it_once(process, sample, reads, tmp_path, own_cache) -> None:
+def test_commands_that_need_the_same_index_at_once_build_it_once(
+    process: Start, sample: Path, reads: Path, tmp_path: Path, own_cache: dict[str, str]
+) -> None:
     running = [
-        process("align", reads, "-x", sample / "portiera.fna.gz", "-o", tmp_path / f"{i}.sam", env=own_cache)
-        for i in range(3)
+        process("align", reads, "-x", sample / "portiera.fna.gz", "-o", tmp_path / f"{i}.sam", env=own_cache) for i in range(3)
     ]
     said = [child.communicate(timeout=250)[1].decode() for child in running]
     assert [child.returncode for child in running] == [0] * 3
     assert sum("building an index" in text for text in said) == 1
 
 
-def test_no_index_says_how_to_make_one(genoseq, reads) -> None:
+def test_no_index_says_how_to_make_one(genoseq: Runner, reads: Path) -> None:
     done = genoseq("align", reads)
     assert (done.status, done.out) == (1, b"")
     assert done.err == (
@@ -233,10 +238,10 @@ def test_no_index_says_how_to_make_one(genoseq, reads) -> None:
     )
 
 
-def test_secondary_records(genoseq, twofold, tmp_path) -> None:
+def test_secondary_records(genoseq: Runner, twofold: Path, tmp_path: Path) -> None:
     sequence = next(iter(read_fastx(twofold))).sequence
     path = tmp_path / "r.fq"
-    path.write_text(f"@r\n{sequence[300:450]}\n+\n{'I' * 150}\n")
+    path.write_text(fastq([("r", sequence[300:450])]))
     (only,) = genoseq("align", path, "-x", twofold).records
     primary, other = genoseq("align", path, "-x", twofold, "--max-secondary", 5).records
     assert primary == only
@@ -246,11 +251,11 @@ def test_secondary_records(genoseq, twofold, tmp_path) -> None:
     assert int(primary[4]) <= 3 and int(other[4]) <= 3
 
 
-def test_the_seed_decides_ties_and_nothing_else(genoseq, twofold, tmp_path) -> None:
+def test_the_seed_decides_ties_and_nothing_else(genoseq: Runner, twofold: Path, tmp_path: Path) -> None:
     sequence = next(iter(read_fastx(twofold))).sequence
     path = tmp_path / "r.fq"
     starts = [*range(0, 100, 20), *range(200, 640, 8)]
-    path.write_text("".join(f"@r{s}\n{sequence[s : s + 150]}\n+\n{'I' * 150}\n" for s in starts))
+    path.write_text(fastq((f"r{s}", sequence[s : s + 150]) for s in starts))
     runs = [genoseq("align", path, "-x", twofold, "--seed", seed).records for seed in (0, 0, 1, 2)]
     assert runs[0] == runs[1]
     moved = 0
@@ -263,7 +268,7 @@ def test_the_seed_decides_ties_and_nothing_else(genoseq, twofold, tmp_path) -> N
     assert moved > 5
 
 
-def test_unmapped_reads_aside(genoseq, index, tmp_path, phix) -> None:
+def test_unmapped_reads_aside(genoseq: Runner, index: Path, tmp_path: Path, phix: str) -> None:
     path = tmp_path / "r.fq"
     lost = "@lost1 x\n" + "AC" * 40 + "\n+\n" + "F" * 80 + "\n"
     path.write_text(f"@found\n{phix[:100]}\n+\n{'F' * 100}\n{lost}")
@@ -285,7 +290,7 @@ def test_unmapped_reads_aside(genoseq, index, tmp_path, phix) -> None:
     assert (tmp_path / "u.fa").read_text() == fasta.read_text()
 
 
-def test_unmapped_pairs_aside_with_both_mates(genoseq, index, tmp_path, phix) -> None:
+def test_unmapped_pairs_aside_with_both_mates(genoseq: Runner, index: Path, tmp_path: Path, phix: str) -> None:
     sequences = [(phix[:100], opposite(phix[200:300])), (phix[400:500], "AC" * 40), ("AG" * 40, "AC" * 40)]
     text = "".join(
         f"@p{i}/{m + 1}\n{seq}\n+\n{'F' * len(seq)}\n" for i, both in enumerate(sequences) for m, seq in enumerate(both)
@@ -301,7 +306,7 @@ def test_unmapped_pairs_aside_with_both_mates(genoseq, index, tmp_path, phix) ->
     assert genoseq("align", "-p", aside, "-x", index).status == 0
 
 
-def test_interleaved_pairs_are_those_of_two_files(genoseq, index, pairs, tmp_path) -> None:
+def test_interleaved_pairs_are_those_of_two_files(genoseq: Runner, index: Path, pairs: tuple[Path, Path], tmp_path: Path) -> None:
     two = genoseq("align", *pairs, "-x", index)
     mixed = tmp_path / "mixed.fq"
     first, second = (path.read_text().splitlines(keepends=True) for path in pairs)
@@ -316,7 +321,7 @@ def test_interleaved_pairs_are_those_of_two_files(genoseq, index, pairs, tmp_pat
     assert {int(record[1]) & 1 for record in alone} == {0}
 
 
-def test_summary(genoseq, index, pairs, tmp_path) -> None:
+def test_summary(genoseq: Runner, index: Path, pairs: tuple[Path, Path], tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     done = genoseq("align", *pairs, "-x", index, "--summary", path, "--seed", 3, "--preset", "fast")
     assert done.status == 0
@@ -332,7 +337,7 @@ def test_summary(genoseq, index, pairs, tmp_path) -> None:
     assert json.loads(streamed.out)["reads"] == 120
 
 
-def test_presets(genoseq, sample, tmp_path) -> None:
+def test_presets(genoseq: Runner, sample: Path, tmp_path: Path) -> None:
     assert set(PRESETS) == {"default", "fast", "sensitive"}
     reads = tmp_path / "far.fq"
     simulated = genoseq("simulate", sample / "portiera.fna.gz", "-n", 300, "-d", "0.22", "-l", 100, "-o", reads)
@@ -347,21 +352,21 @@ def test_presets(genoseq, sample, tmp_path) -> None:
     assert mapped["fast"] != mapped["sensitive"]
 
 
-def test_an_unknown_preset_lists_the_known_ones_before_any_work(genoseq, reads, tmp_path) -> None:
+def test_an_unknown_preset_lists_the_known_ones_before_any_work(genoseq: Runner, reads: Path, tmp_path: Path) -> None:
     done = genoseq("align", reads, "-x", tmp_path / "not-there", "--preset", "quick")
     assert done.status == 2
     assert done.err == "genoseq: error: no preset 'quick'; there are default, fast, sensitive\n"
 
 
 @pytest.mark.parametrize(("kind", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_coverage(genoseq, index, reads, tmp_path, kind, magic) -> None:
+def test_coverage(genoseq: Runner, index: Path, reads: Path, tmp_path: Path, kind: str, magic: bytes) -> None:
     path = tmp_path / f"depth.{kind}"
     assert genoseq("align", reads, "-x", index, "--coverage", path).status == 0
     assert path.read_bytes().startswith(magic)
     assert len(path.read_bytes()) > 5000
 
 
-def test_coverage_of_no_reads_and_of_a_wrong_ending(genoseq, index, tmp_path) -> None:
+def test_coverage_of_no_reads_and_of_a_wrong_ending(genoseq: Runner, index: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.fq"
     empty.write_bytes(b"")
     assert genoseq("align", empty, "-x", index, "--coverage", tmp_path / "d.PNG").status == 0
@@ -373,14 +378,16 @@ def test_coverage_of_no_reads_and_of_a_wrong_ending(genoseq, index, tmp_path) ->
     "arguments",
     [["-o", "a.sam", "--summary", "a.sam"], ["--summary", "-"], ["-o", "-", "--unmapped-out", "/dev/stdout"]],
 )
-def test_two_outputs_to_one_place(genoseq, index, reads, tmp_path, monkeypatch, arguments) -> None:
+def test_two_outputs_to_one_place(
+    genoseq: Runner, index: Path, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = genoseq("align", reads, "-x", index, *arguments)
     assert (done.status, done.out) == (2, b"")
     assert os.listdir(tmp_path) == ["reads.fq"]
 
 
-def test_devices_as_output(genoseq, index, reads) -> None:
+def test_devices_as_output(genoseq: Runner, index: Path, reads: Path) -> None:
     for extra in ([], ["-O", "bam"], ["-O", "bam", "--sort"], ["-O", "cram", "--sort"]):
         done = genoseq("align", reads, "-x", index, "-o", "/dev/null", *extra)
         assert (done.status, done.out) == (0, b"")
@@ -388,7 +395,7 @@ def test_devices_as_output(genoseq, index, reads) -> None:
     assert len(genoseq("align", reads, "-x", index, "-o", "/dev/stdout").records) == 40
 
 
-def test_standard_output_is_appended_to(spawn, index, reads, tmp_path) -> None:
+def test_standard_output_is_appended_to(spawn: Runner, index: Path, reads: Path, tmp_path: Path) -> None:
     path = tmp_path / "all.sam"
     path.write_text("what was there\n")
     for _ in range(2):
@@ -398,7 +405,7 @@ def test_standard_output_is_appended_to(spawn, index, reads, tmp_path) -> None:
     assert (lines[0], len(lines)) == ("what was there", 1 + 2 * 43)
 
 
-def test_a_pipe_by_number_as_output(process, index, reads) -> None:
+def test_a_pipe_by_number_as_output(process: Start, index: Path, reads: Path) -> None:
     source, sink = os.pipe()
     child = process("align", reads, "-x", index, "-o", f"/dev/fd/{sink}", "-O", "sam", pass_fds=[sink])
     os.close(sink)
@@ -407,7 +414,9 @@ def test_a_pipe_by_number_as_output(process, index, reads) -> None:
     assert child.wait(timeout=60) == 0
 
 
-def test_relative_paths_and_links(genoseq, index, reads, tmp_path, monkeypatch) -> None:
+def test_relative_paths_and_links(
+    genoseq: Runner, index: Path, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     os.rename(reads, "here.fq")
     (tmp_path / "real.sam").write_text("before")
@@ -418,7 +427,7 @@ def test_relative_paths_and_links(genoseq, index, reads, tmp_path, monkeypatch) 
     assert len(fields(tmp_path / "real.sam")) == 40
 
 
-def test_an_index_that_was_moved(genoseq, sample, reads, tmp_path) -> None:
+def test_an_index_that_was_moved(genoseq: Runner, sample: Path, reads: Path, tmp_path: Path) -> None:
     genoseq("index", sample / "phix174.fa", "-o", tmp_path / "old.idx", "--name", "phix")
     os.rename(tmp_path / "old.idx", tmp_path / "new.idx")
     done = genoseq("align", reads, "-x", "phix")
@@ -439,7 +448,9 @@ def many_reads(tmp_path: Path, phix: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("form", [["-O", "sam"], ["-O", "bam"], ["-O", "bam", "--sort"], ["-o", "/dev/stdout"]])
-def test_a_reader_that_leaves_early_ends_the_run_quietly(process, index, tmp_path, phix, form) -> None:
+def test_a_reader_that_leaves_early_ends_the_run_quietly(
+    process: Start, index: Path, tmp_path: Path, phix: str, form: list[str]
+) -> None:
     with many_reads(tmp_path, phix) as path:
         child = process("-q", "align", path, "-x", index, *form)
         assert len(child.stdout.read(100)) == 100
@@ -450,7 +461,9 @@ def test_a_reader_that_leaves_early_ends_the_run_quietly(process, index, tmp_pat
 
 @pytest.mark.parametrize("number", [2, 15])
 @pytest.mark.parametrize("kind", ["sam", "bam"])
-def test_an_interrupted_run_leaves_nothing(process, index, tmp_path, phix, number, kind) -> None:
+def test_an_interrupted_run_leaves_nothing(
+    process: Start, index: Path, tmp_path: Path, phix: str, number: int, kind: str
+) -> None:
     fifo = tmp_path / "reads.fq"
     os.mkfifo(fifo)
     outputs = [
@@ -468,14 +481,7 @@ def test_an_interrupted_run_leaves_nothing(process, index, tmp_path, phix, numbe
     assert os.listdir(tmp_path) == ["reads.fq"]
 
 
-def wait_until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_progress_bar_only_on_a_terminal(process, spawn, index, tmp_path, phix) -> None:
+def test_a_progress_bar_only_on_a_terminal(process: Start, spawn: Runner, index: Path, tmp_path: Path, phix: str) -> None:
     with many_reads(tmp_path, phix) as path:
         assert "\r" not in spawn("align", path, "-x", index, "-o", os.devnull).err
         ours, theirs = pty.openpty()
@@ -491,7 +497,7 @@ def test_a_progress_bar_only_on_a_terminal(process, spawn, index, tmp_path, phix
     assert shown.endswith(b"reads/s\r\n")
 
 
-def test_a_home_that_cannot_be_written(spawn, sample, reads, tmp_path) -> None:
+def test_a_home_that_cannot_be_written(spawn: Runner, sample: Path, reads: Path, tmp_path: Path) -> None:
     """A file where the folders should be made: what no user, not even root, can write into."""
     blocked = tmp_path / "blocked"
     blocked.write_text("")
@@ -505,7 +511,7 @@ def test_a_home_that_cannot_be_written(spawn, sample, reads, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cache_that_cannot_be_written(spawn, sample, index, reads, tmp_path) -> None:
+def test_a_cache_that_cannot_be_written(spawn: Runner, sample: Path, index: Path, reads: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     environment = {**os.environ, "GENOSEQ_CACHE": str(blocked / "cache")}
@@ -517,7 +523,7 @@ def test_a_cache_that_cannot_be_written(spawn, sample, index, reads, tmp_path) -
 
 
 @pytest.mark.slow
-def test_the_first_run_says_that_it_compiles(spawn, sample, reads, tmp_path) -> None:
+def test_the_first_run_says_that_it_compiles(spawn: Runner, sample: Path, reads: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "GENOSEQ_CACHE": str(tmp_path / "fresh")}
     first = spawn("index", sample / "phix174.fa", "-o", tmp_path / "i", env=environment)
     assert first.err.count("compiling for this machine (once, about a minute)\n") == 1
@@ -525,12 +531,14 @@ def test_the_first_run_says_that_it_compiles(spawn, sample, reads, tmp_path) -> 
     assert (second.status, "compiling" in second.err) == (0, False)
 
 
-def test_no_message_where_nothing_is_compiled(genoseq, spawn, index, reads) -> None:
+def test_no_message_where_nothing_is_compiled(genoseq: Runner, spawn: Runner, index: Path, reads: Path) -> None:
     genoseq("align", reads, "-x", index)
     assert "compiling" not in spawn("align", reads, "-x", index).err
 
 
-def test_a_full_disk_under_the_cache_costs_no_run(genoseq, index, reads, monkeypatch) -> None:
+def test_a_full_disk_under_the_cache_costs_no_run(
+    genoseq: Runner, index: Path, reads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from genoseq import kernels
 
     @kernels.kernel
@@ -544,7 +552,7 @@ def test_a_full_disk_under_the_cache_costs_no_run(genoseq, index, reads, monkeyp
     assert double(4) == 8
 
 
-def test_the_command_line_in_the_header_is_one_line(genoseq, index, tmp_path, reads) -> None:
+def test_the_command_line_in_the_header_is_one_line(genoseq: Runner, index: Path, tmp_path: Path, reads: Path) -> None:
     odd = tmp_path / "a\tb\nc.fq"
     os.rename(reads, odd)
     done = genoseq("align", odd, "-x", index)
@@ -554,14 +562,14 @@ def test_the_command_line_in_the_header_is_one_line(genoseq, index, tmp_path, re
     assert done.lines[2].count("\t") == 4  # @PG and its four fields
 
 
-def test_a_file_name_that_is_no_text(spawn, index, tmp_path, reads) -> None:
+def test_a_file_name_that_is_no_text(spawn: Runner, index: Path, tmp_path: Path, reads: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.fq"
     os.rename(reads, name)
     done = spawn("align", os.fsdecode(name), "-x", index)
     assert (done.status, len(done.records)) == (0, 40)
 
 
-def test_registry_is_not_touched_by_align(genoseq, index, reads) -> None:
+def test_registry_is_not_touched_by_align(genoseq: Runner, index: Path, reads: Path) -> None:
     genoseq("align", reads, "-x", index)
     assert Registry.load() == Registry({}, None)
     assert Index.open(index).names == ["NC_001422.1"]

@@ -6,30 +6,28 @@ import gzip
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from runs import Runner, Start, wait_until
 
 from genoseq.align.index import Index
 from genoseq.align.registry import Registry
 
-Start = Callable[..., "subprocess.Popen[bytes]"]
 
-
-def test_a_reference_is_registered_by_its_file_name_and_the_first_is_the_default(genoseq, sample, own_home) -> None:
+def test_a_reference_is_registered_by_its_file_name_and_the_first_is_the_default(
+    genoseq: Runner, sample: Path, own_home: Path
+) -> None:
     done = genoseq("index", sample / "phix174.fa")
     assert done.status == 0
     name, folder, bases, contigs, *_ = done.out.decode().split("\t")
     assert (name, folder, bases, contigs) == ("phix174", str(own_home / "indexes" / "phix174"), "5386 bp", "1 contigs")
     assert Index.open(folder).names == ["NC_001422.1"]
     assert genoseq("index", sample / "phix174.fa", "--name", "second").status == 0
-    assert Registry.load() == Registry(
-        {"phix174": folder, "second": str(own_home / "indexes" / "second")}, default="phix174"
-    )
+    assert Registry.load() == Registry({"phix174": folder, "second": str(own_home / "indexes" / "second")}, default="phix174")
 
 
-def test_output_names_the_folder(genoseq, sample, tmp_path, monkeypatch) -> None:
+def test_output_names_the_folder(genoseq: Runner, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert genoseq("index", sample / "phix174.fa", "-o", "here.idx").status == 0
     assert Index.open("here.idx").bases == 5386
@@ -38,7 +36,7 @@ def test_output_names_the_folder(genoseq, sample, tmp_path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "", "-x", ".hidden", "a b"])
-def test_a_name_that_is_no_plain_word_is_refused(genoseq, sample, own_home, name) -> None:
+def test_a_name_that_is_no_plain_word_is_refused(genoseq: Runner, sample: Path, own_home: Path, name: str) -> None:
     done = genoseq("index", sample / "phix174.fa", f"--name={name}")
     assert done.status == 2
     assert "use letters, digits" in done.err
@@ -48,14 +46,14 @@ def test_a_name_that_is_no_plain_word_is_refused(genoseq, sample, own_home, name
 @pytest.mark.parametrize(
     ("file", "name"), [("my genome.fna.gz", "my_genome"), (".fa", "reference"), ("a.b.fasta", "a.b"), ("x.txt", "x.txt")]
 )
-def test_names_come_from_file_names(genoseq, tmp_path, phix, file, name) -> None:
+def test_names_come_from_file_names(genoseq: Runner, tmp_path: Path, phix: str, file: str, name: str) -> None:
     content = f">p\n{phix}\n".encode()
     (tmp_path / file).write_bytes(gzip.compress(content) if file.endswith(".gz") else content)
     assert genoseq("index", tmp_path / file).status == 0
     assert list(Registry.load().paths) == [name]
 
 
-def test_k_and_density_reach_the_index(genoseq, sample, tmp_path) -> None:
+def test_k_and_density_reach_the_index(genoseq: Runner, sample: Path, tmp_path: Path) -> None:
     codes = {}
     for density in ("0.25", "1"):
         folder = tmp_path / f"d{density}"
@@ -68,20 +66,20 @@ def test_k_and_density_reach_the_index(genoseq, sample, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("--k", "99"), ("--density", "0"), ("--density", "1.5"), ("-t", "0")])
-def test_values_out_of_range_are_usage_errors(genoseq, sample, tmp_path, option, value) -> None:
+def test_values_out_of_range_are_usage_errors(genoseq: Runner, sample: Path, tmp_path: Path, option: str, value: str) -> None:
     done = genoseq("index", sample / "phix174.fa", "-o", tmp_path / "i", option, value)
     assert (done.status, os.listdir(tmp_path)) == (2, [])
     assert value.rstrip("0").rstrip(".") in done.err
 
 
-def test_threads_change_nothing_in_the_index(genoseq, sample, tmp_path) -> None:
+def test_threads_change_nothing_in_the_index(genoseq: Runner, sample: Path, tmp_path: Path) -> None:
     for threads in (1, 3):
         assert genoseq("index", sample / "portiera.fna.gz", "-o", tmp_path / f"t{threads}", "-t", threads).status == 0
     one, three = ({p.name: p.read_bytes() for p in (tmp_path / f"t{n}").iterdir()} for n in (1, 3))
     assert one == three
 
 
-def test_standard_input(spawn, sample, tmp_path) -> None:
+def test_standard_input(spawn: Runner, sample: Path, tmp_path: Path) -> None:
     with open(sample / "portiera.fna.gz", "rb") as file:
         done = spawn("index", "-", "-o", tmp_path / "port.idx", stdin=file)
     assert done.status == 0
@@ -91,7 +89,7 @@ def test_standard_input(spawn, sample, tmp_path) -> None:
     assert (refused.status, "--name" in refused.err) == (2, True)
 
 
-def test_list_shows_state_and_default_changes_the_mark(genoseq, sample, own_home) -> None:
+def test_list_shows_state_and_default_changes_the_mark(genoseq: Runner, sample: Path, own_home: Path) -> None:
     assert genoseq("index", "--list").lines == ["name\tdefault\tbases\tcontigs\tstate\tfolder"]
     for name in ("a", "b"):
         genoseq("index", sample / "phix174.fa", "--name", name)
@@ -107,7 +105,7 @@ def test_list_shows_state_and_default_changes_the_mark(genoseq, sample, own_home
     assert second.startswith("b\t*\t5386")
 
 
-def test_an_unknown_default_lists_the_names(genoseq, sample) -> None:
+def test_an_unknown_default_lists_the_names(genoseq: Runner, sample: Path) -> None:
     genoseq("index", sample / "phix174.fa")
     done = genoseq("index", "--default", "phix")
     assert done.status == 1
@@ -115,19 +113,19 @@ def test_an_unknown_default_lists_the_names(genoseq, sample) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--list", "ref.fa"], ["--default", "a", "ref.fa"]])
-def test_wrong_usage(genoseq, arguments) -> None:
+def test_wrong_usage(genoseq: Runner, arguments: list[str]) -> None:
     done = genoseq("index", *arguments)
     assert (done.status, done.out) == (2, b"")
 
 
-def test_the_log_goes_to_standard_error_and_quiet_silences_it(genoseq, sample) -> None:
+def test_the_log_goes_to_standard_error_and_quiet_silences_it(genoseq: Runner, sample: Path) -> None:
     said = genoseq("index", sample / "phix174.fa")
     assert "5386 bp in 1 contigs" in said.err
     assert len(said.lines) == 1
     assert genoseq("-q", "index", sample / "phix174.fa").err == ""
 
 
-def test_a_name_taken_over_by_another_genome_is_told(genoseq, sample, tmp_path) -> None:
+def test_a_name_taken_over_by_another_genome_is_told(genoseq: Runner, sample: Path, tmp_path: Path) -> None:
     for folder, source in (("one", "phix174.fa"), ("two", "phix174.fa"), ("three", "portiera.fna.gz")):
         done = genoseq("index", sample / source, "--name", "ref", "-o", tmp_path / folder)
         assert done.status == 0
@@ -135,7 +133,7 @@ def test_a_name_taken_over_by_another_genome_is_told(genoseq, sample, tmp_path) 
 
 
 def test_an_index_is_replaced_only_by_a_whole_one_and_nothing_else_in_its_folder_is_lost(
-    genoseq, sample, tmp_path
+    genoseq: Runner, sample: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "i"
     assert genoseq("index", sample / "phix174.fa", "-o", folder).status == 0
@@ -153,7 +151,9 @@ def test_an_index_is_replaced_only_by_a_whole_one_and_nothing_else_in_its_folder
 
 
 @pytest.mark.parametrize("content", ['{"name": "a web app"}', "not even JSON", "[]"])
-def test_a_folder_with_a_manifest_of_another_kind_is_not_replaced(genoseq, sample, tmp_path, content) -> None:
+def test_a_folder_with_a_manifest_of_another_kind_is_not_replaced(
+    genoseq: Runner, sample: Path, tmp_path: Path, content: str
+) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "manifest.json").write_text(content)
     done = genoseq("index", sample / "phix174.fa", "-o", tmp_path / "app")
@@ -169,7 +169,9 @@ def test_indexes_built_at_once_are_all_registered(process: Start, sample) -> Non
     assert registry.default in registry.paths
 
 
-def test_a_damaged_registry_is_told_and_stands_in_the_way_of_nothing_else(genoseq, sample, tmp_path, own_home, reads) -> None:
+def test_a_damaged_registry_is_told_and_stands_in_the_way_of_nothing_else(
+    genoseq: Runner, sample: Path, tmp_path: Path, own_home: Path, reads: Path
+) -> None:
     (own_home / "indexes.json").write_text("{")
     listed = genoseq("index", "--list")
     assert (listed.status, "delete it and register anew" in listed.err) == (1, True)
@@ -188,16 +190,27 @@ def test_an_interrupted_run_leaves_nothing(process: Start, tmp_path, own_home) -
     with open(fifo, "w") as pipe:  # opens when the command reads
         pipe.write(">a\nACGT\n")
         pipe.flush()
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".i.*.part")) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: list(tmp_path.glob(".i.*.part")))
         child.send_signal(2)
         assert child.wait(timeout=60) == 130
     assert os.listdir(tmp_path) == ["ref.fa"]
     assert list(own_home.iterdir()) == []
 
 
-def test_the_manifest_names_the_reference(genoseq, sample, tmp_path) -> None:
+def test_the_manifest_names_the_reference(genoseq: Runner, sample: Path, tmp_path: Path) -> None:
     genoseq("index", sample / "phix174.fa", "-o", tmp_path / "i")
     assert json.loads((tmp_path / "i" / "manifest.json").read_text())["reference"] == "phix174.fa"
     assert Index.open(tmp_path / "i").reference == "phix174.fa"
+
+
+def test_another_encoder_goes_with_the_index(genoseq: Runner, sample: Path, tmp_path: Path, reads: Path) -> None:
+    folder = tmp_path / "random.idx"
+    assert genoseq("index", sample / "phix174.fa", "-o", folder, "--encoder", "random").status == 0
+    shipped = tmp_path / "shipped.idx"
+    assert genoseq("index", sample / "phix174.fa", "-o", shipped).status == 0
+    digests = {path: json.loads((path / "manifest.json").read_text())["encoder"] for path in (folder, shipped)}
+    assert digests[folder] != digests[shipped]
+    assert len(genoseq("align", reads, "-x", folder).records) == 40
+    refused = genoseq("index", sample / "phix174.fa", "-o", tmp_path / "x", "--encoder", tmp_path / "none")
+    assert (refused.status, f"{tmp_path / 'none'}" in refused.err) == (1, True)
+    assert not (tmp_path / "x").exists()
