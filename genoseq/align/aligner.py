@@ -24,16 +24,17 @@ from numpy.typing import NDArray
 from genoseq.align.alignment import Alignment
 from genoseq.align.index import Index
 from genoseq.align.mapq import chance_score
+from genoseq.align.names import checked_names
 from genoseq.align.pairing import InsertModel, learn_inserts, rescue_batch, sample_inserts
 from genoseq.align.place import MAX_LENGTH, WIDE, Places, Scratch, make_scratch
 from genoseq.align.presets import settings_for
 from genoseq.align.records import Records, finish_pairs, finish_singles, make_records
 from genoseq.align.sam import NameTable, format_records, header_text, text_room
 from genoseq.align.search import place_batch
-from genoseq.errors import InputError
+from genoseq.errors import InputError, UsageError
 from genoseq.parallel import ordered_map
 from genoseq.seqs.alphabet import CODES, COMPLEMENTS, SAM_LETTERS, UPPER
-from genoseq.seqs.batch import ReadBatch, batch_of, strip_mate_suffixes
+from genoseq.seqs.batch import ReadBatch, batch_of, first_unpaired, strip_mate_suffixes
 from genoseq.seqs.chunks import ChunkReader, read_chunks
 from genoseq.seqs.pairs import PairReader, read_interleaved_chunks
 from genoseq.seqs.record import Record
@@ -45,6 +46,7 @@ __all__ = ["Aligner", "Alignment", "MappedBatch"]
 
 LEARNING_PAIRS = 10_000
 BATCH = 4096
+MOST_SECONDARY = 100
 KEPT = 64
 """Places kept of a read, at least."""
 READ_NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # a leading @ would make a header line of the record
@@ -89,6 +91,12 @@ class Aligner:
     """Insert sizes learned in the last paired run."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.secondary <= MOST_SECONDARY:
+            raise UsageError(f"secondary is {self.secondary}; expected 0 to {MOST_SECONDARY}")
+        if self.threads < 1:
+            raise UsageError(f"threads is {self.threads}; expected 1 or more")
+        if self.read_group is not None and not re.fullmatch(r"[ -~]+", self.read_group):
+            raise UsageError(f"read group {self.read_group!r}: expected printable ASCII, as in a SAM header")
         self._chance = chance_score(self.index.bases)
         self._settings = settings_for(self.preset, chance=self._chance)
         self._names = NameTable.of(self.index.names)
@@ -152,8 +160,9 @@ class Aligner:
             batches = read_interleaved_chunks(reads, batch_size=BATCH)
         else:
             batches = read_chunks(reads, batch_size=BATCH)
+        checked = checked_names(batches, str(reads)) if isinstance(reads, str | Path) else batches
         with closing(batches):
-            for mapped in self.map_batches(batches, paired=paired):
+            for mapped in self.map_batches(checked, paired=paired):
                 for line in mapped.text.tobytes().decode("ascii").removesuffix("\n").split("\n"):
                     if line:
                         yield Alignment.from_sam(line)
@@ -284,7 +293,11 @@ def _batches(
                 raise InputError(f"one mate of {made[i].name!r} has qualities, the other has none", record=before + i + 1)
             if i == len(made) or (made[i].quality is None) != (made[start].quality is None):
                 part = made[start:i]
-                yield batch_of(part, first_record=first, has_quality=part[0].quality is not None, keep_comments=False)
+                batch = batch_of(part, first_record=first, has_quality=part[0].quality is not None, keep_comments=False)
+                if paired and (pair := first_unpaired(batch)) >= 0:
+                    names = f"{batch.name(2 * pair)!r} and {batch.name(2 * pair + 1)!r}"
+                    raise InputError(f"the mates are named {names}, expected one name", record=first + 2 * pair + 1)
+                yield batch
                 first += len(part)
                 start = i
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
@@ -19,16 +19,14 @@ import numpy as np
 
 from genoseq.align.encode import FORMATS
 from genoseq.align.records import PAIRED, SECONDARY, UNMAPPED, Records
-from genoseq.errors import InputError, OutputError, UsageError
+from genoseq.errors import OutputError, UsageError
 from genoseq.outputs import describe_os_error, is_special, whole_file
-from genoseq.seqs.batch import ReadBatch, strip_mate_suffixes
+from genoseq.seqs.batch import ReadBatch
 
-__all__ = ["UnmappedWriter", "alignment_output", "checked_names", "output_format", "unmapped_output"]
+__all__ = ["UnmappedWriter", "alignment_output", "output_format", "unmapped_output"]
 
 CSI_FROM = 1 << 29
 """Contigs of this length, bp, and more need a CSI index instead of BAI (SAM specification, 5.2)."""
-LONGEST_NAME = 254
-"""Characters of a read's name at most (SAM specification, 1.4)."""
 SORT_MEMORY = "256M"
 """Memory of each sorting thread; more records than fit go to files and are merged."""
 LITTLE = 1 << 20
@@ -57,30 +55,6 @@ def output_format(path: str | None, given: str | None) -> str:
     if is_special(path):
         return "sam"
     raise UsageError(f"{path}: the ending names no format; end it in .sam, .bam or .cram, or give --output-format")
-
-
-def checked_names(batches: Iterable[ReadBatch], *paths: str) -> Iterator[ReadBatch]:
-    """The batches as they come, as long as SAM allows all names of reads; ``paths`` are the files, two for pairs in two.
-
-    Raises:
-        InputError: a name is longer than 254 characters (a mate's ``/1`` apart), or starts with ``@``.
-    """
-    for batch in batches:
-        names = strip_mate_suffixes(batch)
-        lengths = np.diff(names.name_offsets)
-        wrong = lengths > LONGEST_NAME
-        wrong |= names.names[np.minimum(names.name_offsets[:-1], max(len(names.names) - 1, 0))] == ord("@")
-        for r in np.flatnonzero(wrong):
-            name = batch.name(int(r))
-            shown = name if len(name) <= 40 else f"{name[:37]}..."
-            fault = f"has {lengths[r]} characters" if lengths[r] > LONGEST_NAME else "starts with '@'"
-            raise InputError(
-                f"the name {shown!r} {fault}; SAM allows {LONGEST_NAME}, and no '@' at the start",
-                path=paths[r % len(paths)],
-                record=(batch.first_record + int(r)) // len(paths) + 1,
-                remedy="rename the read; what follows a space is not part of its name",
-            )
-        yield batch
 
 
 @contextlib.contextmanager
@@ -139,7 +113,7 @@ def _encoder(out: str, kind: str, ordered: bool, threads: int, path: str) -> Ite
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(_scratch(out)) if ordered else ""
         said = stack.enter_context(tempfile.TemporaryFile())
-        command = [sys.executable, "-m", "genoseq.align.encode", out, kind, mode, str(threads), scratch, SORT_MEMORY]
+        command = [sys.executable, "-P", "-m", "genoseq.align.encode", out, kind, mode, str(threads), scratch, SORT_MEMORY]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
         assert child.stdin is not None
         refused = False
@@ -147,8 +121,12 @@ def _encoder(out: str, kind: str, ordered: bool, threads: int, path: str) -> Ite
             try:
                 yield child.stdin
                 child.stdin.close()
-            except BrokenPipeError:  # the child ended early; its status and message are judged below
-                refused = True
+            except BrokenPipeError:
+                try:
+                    child.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    raise  # the child is well: it was another output whose reader went away
+                refused = True  # the child ended early; its status and message are judged below
             status = child.wait()
         except BaseException:
             child.kill()

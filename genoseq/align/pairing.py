@@ -81,7 +81,8 @@ def sample_inserts(places, lengths, pairs, sizes, orientations):
 def learn_inserts(sizes: NDArray[np.int64], orientations: NDArray[np.int64]) -> InsertModel:
     """Fit the model: the commoner orientation, mean and deviation of the sizes within its quartiles' reach.
 
-    Sizes beyond three interquartile ranges of the quartiles are outliers, as in BWA. With fewer than 25 pairs the default
+    Sizes beyond two interquartile ranges of the quartiles do not count for mean and deviation, sizes within three (or four
+    deviations) are proper, as in BWA. With fewer than 25 pairs the default
     model is returned, with ``learned`` 0.
     """
     if len(sizes) < 25:

@@ -229,8 +229,9 @@ def format_records(
             mate_contig = records.contig[mate]
             mate_position = records.position[mate]
             if mate_contig < 0:
-                mate_contig = contig
-                mate_position = position
+                # where the unmapped mate is filed: at the primary record's place, also for a secondary one
+                mate_contig = records.contig[records.mate[mate]]
+                mate_position = records.position[records.mate[mate]]
         if mate_contig < 0:
             out[at] = 42
             at += 1

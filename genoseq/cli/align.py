@@ -70,7 +70,8 @@ def align(
         raise click.UsageError("-p says that READS holds both mates, but MATES is given too")
     from genoseq.align.aligner import Aligner
     from genoseq.align.index import Index
-    from genoseq.align.output import alignment_output, checked_names, output_format, unmapped_output
+    from genoseq.align.names import checked_names
+    from genoseq.align.output import alignment_output, output_format, unmapped_output
     from genoseq.align.presets import settings_for
     from genoseq.align.registry import find_index
     from genoseq.align.sam import read_group_line

@@ -17,11 +17,26 @@ from genoseq.cli.main import main
 from genoseq.seqs.fastx import read_fastx
 
 
+def cache_with_kernels(folder: Path) -> Path:
+    """A cache that holds no index, but the kernels that are compiled already."""
+    kernels = Path(os.environ["GENOSEQ_CACHE"]) / "kernels"
+    kernels.mkdir(parents=True, exist_ok=True)
+    (folder / "kernels").symlink_to(kernels.resolve())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def passing_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where these tests cache indexes, so that they do not pile up from run to run."""
+    return cache_with_kernels(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(passing_cache: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry of its own for every test, and no index chosen by the environment."""
     home = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("GENOSEQ_HOME", str(home))
+    monkeypatch.setenv("GENOSEQ_CACHE", str(passing_cache))
     monkeypatch.delenv("GENOSEQ_INDEX", raising=False)
     return home
 
@@ -124,10 +139,7 @@ def pairs(tmp_path: Path, phix: str) -> tuple[Path, Path]:
 
 @pytest.fixture
 def own_cache(tmp_path: Path) -> dict[str, str]:
-    """An environment for processes whose cache holds no index, but the kernels that are compiled already."""
+    """An environment for processes whose cache, ``cache`` in the test's folder, holds no index."""
     cache = tmp_path / "cache"
     cache.mkdir()
-    kernels = Path(os.environ["GENOSEQ_CACHE"]) / "kernels"
-    kernels.mkdir(exist_ok=True)
-    (cache / "kernels").symlink_to(kernels)
-    return {**os.environ, "GENOSEQ_CACHE": str(cache)}
+    return {**os.environ, "GENOSEQ_CACHE": str(cache_with_kernels(cache))}
