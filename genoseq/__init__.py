@@ -1,4 +1,4 @@
-"""genoseq: models of genomes and proteins, and the pipelines that use them.
+"""genoseq: learned embeddings of sequences, and the pipelines that use them.
 
 Public names are loaded on first use, so that ``import genoseq`` costs next to nothing.
 """

@@ -33,7 +33,11 @@ class InsertModel(NamedTuple):
 
 @lean_kernel
 def insert_size(orientation, start_1, strand_1, length_1, start_2, strand_2, length_2):
-    """Insert size of two places on one contig, or -1 where they are not in the given orientation."""
+    """Insert size of two places on one contig, or -1 where they are not in the given orientation.
+
+    Facing reads longer than their fragment read through into adapters, clipped where they pass each other's outer end; starts
+    count clipped bases, so the fragment's ends still are where the reads begin.
+    """
     if strand_1 == strand_2:
         return -1
     if (strand_1 == 0) == (orientation == 0):
@@ -42,7 +46,8 @@ def insert_size(orientation, start_1, strand_1, length_1, start_2, strand_2, len
     else:
         left, right_end = start_2, start_1 + length_1
         inner = start_1
-    if inner < left - 10:
+    read_through = orientation == 0 and right_end > left
+    if inner < left - 10 and not read_through:
         return -1
     return right_end - left
 

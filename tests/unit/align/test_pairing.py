@@ -33,6 +33,7 @@ def test_insert_size_is_from_outer_end_to_outer_end() -> None:
         for strand in (0, 1):
             assert insert_size(orientation, 1000, strand, 100, 1200, strand, 100) == -1
     assert insert_size(FR, 1000, 0, 100, 1000, 1, 100) == 100  # a fragment of one read's length
+    assert insert_size(FR, 1000, 0, 100, 960, 1, 100) == 60  # adapters read through: both reads pass the other's beginning
 
 
 def test_insert_size_does_not_depend_on_which_mate_is_first() -> None:

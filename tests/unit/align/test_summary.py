@@ -38,7 +38,7 @@ def test_depth_is_that_of_the_longest_contigs_bin_by_bin(index: Index, bins: int
     for mapped in aligner.map_batches(_batches(reads, paired=False)):
         summary.add(mapped.reads, mapped.records)
     for hit in aligner.map(reads):
-        if hit.mapped:
+        if hit.start >= 0:
             for confident in (False, True):
                 if hit.mapq >= (CONFIDENT if confident else 0):
                     plain[confident][starts[hit.contig] + hit.start : starts[hit.contig] + hit.end] += 1
