@@ -16,7 +16,7 @@ from genoseq.kernels import kernel, lean_kernel
 
 __all__ = [
     "MAX_LENGTH", "WIDE", "IndexArrays", "Places", "Scratch", "Settings",
-    "band_width", "insert_place", "load_read", "make_scratch", "score_place",
+    "band_width", "insert_place", "load_read", "make_scratch", "move_place", "score_place",
 ]  # fmt: skip
 
 MAX_LENGTH = 4096
@@ -200,6 +200,13 @@ def score_place(index, scratch, length, width, strand, start, contig, ends):
 
 
 @lean_kernel
+def move_place(places, r, source, target):
+    """Write one place of a read over another."""
+    for column in (places.start, places.strand, places.contig, places.score, places.end, places.gapped):
+        column[r, target] = column[r, source]
+
+
+@lean_kernel
 def insert_place(places, r, strand, start, contig, score, end, gapped):
     """Keep a place of read ``r`` in its order (best first), unless the same alignment is there already."""
     n = places.count[r]
@@ -212,12 +219,7 @@ def insert_place(places, r, strand, start, contig, score, end, gapped):
             if places.score[r, p] >= score:
                 return
             for q in range(p, n - 1):
-                places.start[r, q] = places.start[r, q + 1]
-                places.strand[r, q] = places.strand[r, q + 1]
-                places.contig[r, q] = places.contig[r, q + 1]
-                places.score[r, q] = places.score[r, q + 1]
-                places.end[r, q] = places.end[r, q + 1]
-                places.gapped[r, q] = places.gapped[r, q + 1]
+                move_place(places, r, q + 1, q)
             n -= 1
             break
     room = places.start.shape[1]
@@ -227,12 +229,7 @@ def insert_place(places, r, strand, start, contig, score, end, gapped):
         n -= 1
     p = n
     while p > 0 and places.score[r, p - 1] < score:
-        places.start[r, p] = places.start[r, p - 1]
-        places.strand[r, p] = places.strand[r, p - 1]
-        places.contig[r, p] = places.contig[r, p - 1]
-        places.score[r, p] = places.score[r, p - 1]
-        places.end[r, p] = places.end[r, p - 1]
-        places.gapped[r, p] = places.gapped[r, p - 1]
+        move_place(places, r, p - 1, p)
         p -= 1
     places.start[r, p] = start
     places.strand[r, p] = strand

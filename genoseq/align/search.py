@@ -19,7 +19,7 @@ from genoseq.align.candidates import (
     query_list,
     spread_anchors,
 )  # fmt: skip
-from genoseq.align.place import MAX_LENGTH, WIDE, band_width, insert_place, load_read, score_place
+from genoseq.align.place import MAX_LENGTH, WIDE, band_width, insert_place, load_read, move_place, score_place
 from genoseq.align.scoring import END_BONUS, MATCH
 from genoseq.embed.anchors import scan_anchors
 from genoseq.kernels import lean_kernel, prefetch
@@ -97,12 +97,7 @@ def _widen(index, scratch, length, places, r):
     for p in range(1, places.count[r]):
         if places.strand[r, p] == strand and places.contig[r, p] == contig and abs(places.start[r, p] - start) <= WIDE // 2:
             continue
-        places.start[r, kept] = places.start[r, p]
-        places.strand[r, kept] = places.strand[r, p]
-        places.contig[r, kept] = places.contig[r, p]
-        places.score[r, kept] = places.score[r, p]
-        places.end[r, kept] = places.end[r, p]
-        places.gapped[r, kept] = places.gapped[r, p]
+        move_place(places, r, p, kept)
         kept += 1
     places.count[r] = kept
     places.score[r, 0] = score
@@ -126,12 +121,7 @@ def _drop_other_parts(places, r, length):
         shared = min(end, other_end) - max(end - size, other_end - other_size)
         if 4 * shared < min(size, other_size) and abs(end - other_end) > length // 5:
             continue
-        places.start[r, kept] = places.start[r, p]
-        places.strand[r, kept] = places.strand[r, p]
-        places.contig[r, kept] = places.contig[r, p]
-        places.score[r, kept] = places.score[r, p]
-        places.end[r, kept] = places.end[r, p]
-        places.gapped[r, kept] = places.gapped[r, p]
+        move_place(places, r, p, kept)
         kept += 1
     places.count[r] = kept
 

@@ -141,7 +141,7 @@ def test_every_option_is_described(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_blocks_compile(page: Path) -> None:
     for number, body in enumerate(blocks(page, "python")):
-        compile(body, f"{page}, block {number + 1}", "exec")
+        assert compile(body, f"{page}, block {number + 1}", "exec") is not None
 
 
 @pytest.mark.slow
