@@ -34,6 +34,7 @@ class Genome:
         md5: per contig, the MD5 of its letters in upper case, as the ``M5`` tag of a SAM header wants it.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "genome.fa"
     >>> _ = path.write_text(">one first\\nACGT\\nN\\n>two\\ngg\\n")
     >>> genome = Genome.from_fasta(path)
