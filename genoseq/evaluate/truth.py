@@ -66,19 +66,16 @@ def parse_name(name: str) -> Truth:
         InputError: the name is not of this form.
     """
     fields = name.removesuffix("/1").removesuffix("/2").split("!")
-    if len(fields) in (5, 8) and fields[0][:1] == "s":
-        try:
-            number = int(fields[0][1:])
-            contig = unquote(fields[1])
-            places = tuple(
-                Place(contig, int(fields[at]), int(fields[at + 2]), {"+": False, "-": True}[fields[at + 1]])
-                for at in range(2, len(fields), 3)
-            )
-        except (ValueError, KeyError):
-            pass
-        else:
-            return Truth(number, places)
-    raise InputError(
-        f"read name {name!r} carries no truth: expected s{{number}}!{{contig}}!{{start}}!{{strand}}!{{end}}",
-        remedy="judge reads that `genoseq simulate` wrote, with their names unchanged",
-    )
+    try:
+        if len(fields) not in (5, 8) or fields[0][:1] != "s":
+            raise ValueError(f"{len(fields)} fields")
+        places = tuple(
+            Place(unquote(fields[1]), int(fields[at]), int(fields[at + 2]), {"+": False, "-": True}[fields[at + 1]])
+            for at in range(2, len(fields), 3)
+        )
+        return Truth(int(fields[0][1:]), places)
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"read name {name!r} carries no truth: expected s{{number}}!{{contig}}!{{start}}!{{strand}}!{{end}}",
+            remedy="judge reads that `genoseq simulate` wrote, with their names unchanged",
+        ) from error
