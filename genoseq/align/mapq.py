@@ -27,7 +27,7 @@ def chance_score(bases: int) -> int:
     Extreme-value law (Karlin & Altschul, PNAS 1990): it grows with the logarithm of the size. Both constants were fitted to
     exhaustive searches of random reads in random sequences of 5 to 400 kb (means 31.7 to 40.5).
     """
-    return round(11.6 + math.log(max(bases, 1000)) / 0.447)
+    return round(12.7 + math.log(max(bases, 1000)) / 0.537)
 
 
 @lean_kernel

@@ -72,9 +72,15 @@ class Settings(NamedTuple):
     aligned: int = 24
     """The same after each group of anchors in round 3."""
     deep_aligned: int = 64
-    """The same in round 4."""
+    """The same in rounds 4 and 5."""
     enough: int = 40
-    """A place that scores so much more than ``least`` spares the read round 4."""
+    """A place that scores so much more than ``least`` spares the read rounds 4 and 5."""
+    neighbours: bool = True
+    """Whether there is a round 5."""
+    neighbour_radius: int = 46
+    """Hamming radius in round 5, bits: less than in round 4, since it scans far more codes."""
+    neighbour_z: float = 3.3
+    """Least z-score of a hit in round 5."""
     least: int = 40
     """Least score, with end bonuses, of a place."""
 
@@ -143,7 +149,7 @@ def make_scratch(longest, width):
         np.empty(MAX_HITS, np.int64), np.empty(MAX_HITS, np.float32), np.empty(MAX_HITS, np.int64), np.empty(MAX_HITS, np.int64),
         np.empty(MAX_CLUSTERS, np.int64), np.empty(MAX_CLUSTERS, np.float32), np.empty(MAX_CLUSTERS, np.int64),
         np.empty(64, np.int16), np.empty(64, np.int16), np.empty((2 * longest + width) * (width // 2) + 64, np.uint8),
-        np.empty(8, np.int64), np.empty(256, np.int64), np.empty(5, np.float64),
+        np.empty(8, np.int64), np.empty(512, np.int64), np.empty(5, np.float64),
     )  # fmt: skip
 
 

@@ -11,12 +11,15 @@ __all__ = ["PRESETS", "settings_for"]
 
 LEAST = 50
 """Least score of a place however small the reference."""
-MARGIN = 4
-"""Points above the chance score that a place must reach: so that few unrelated reads are given one."""
+MARGIN = 9
+"""Points above the chance score that a place must reach: so that few unrelated reads (1 in 100 or less) are given one."""
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("reads of any divergence up to about 25 %", {}),
-    "fast": ("stops the search earlier: for reads of the reference's own species", {"miss": 0.02, "work": 20_000}),
+    "fast": (
+        "stops the search earlier: for reads of the reference's own species",
+        {"miss": 0.02, "work": 20_000, "neighbours": False},
+    ),
     "sensitive": ("keeps searching until a miss is very improbable", {"miss": 1e-5, "work": 4_000_000, "far_list": 65_536}),
 }
 

@@ -6,11 +6,11 @@ or T, and ``-(GAP_OPEN + n * GAP_EXTEND)`` for a gap of ``n`` bases. It is local
 """
 
 MATCH = 2
-MISMATCH = 3
+MISMATCH = 2
 AMBIGUOUS = 1
-GAP_OPEN = 5
+GAP_OPEN = 8
 GAP_EXTEND = 2
-END_BONUS = 16
+END_BONUS = 10
 
 OUTSIDE = 8
 """Window code beyond a contig's end: never aligned."""

@@ -2,9 +2,11 @@
 
 Round 1 queries eight well-spaced anchors, each against one minor cell of its list; round 2 more anchors likewise; round 3
 all anchors against whole lists, a few at a time; round 4, for reads that have no good place by then, the same with wider
-filters. After each, the best clusters are aligned, and the rounds end once the chance that a place at least as good as the best
-went unseen is below ``Settings.miss``: an anchor of a read with edit rate ``e`` is intact with probability ``(1 - e)**k``, so few
-anchors settle a good read and many are needed for a poor one.
+filters; round 5, for those that still have none, all k-mers of the read, and all that are one transition (A for G, C for T, or
+the reverse) away from them. After each, the best clusters are aligned, and the rounds end once the chance that a place at
+least as good as the best went unseen is below ``Settings.miss``: an anchor of a read with edit rate ``e`` is intact with
+probability ``(1 - e)**k``, so few anchors settle a good read and many are needed for a poor one. Round 5 is for reads of another
+species: about half of the differences between genomes are transitions, so that at 25 % an anchor has one as often as none.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ SHORT = 56
 """Reads shorter than this, bp, must score more than ``Settings.least``: a point for every two bases they lack."""
 GROUP = 24
 """Anchors queried in rounds 3 and 4 before the clusters found so far are aligned."""
+AHEAD = 4
+"""Lists fetched ahead of the one scanned in round 5."""
+ENTRY = 0xFFFFFFFF
+"""The part of a probe that is a table entry."""
+TRANSITION = 2
+"""The code of a base (A 0, C 1, G 2, T 3) with this bit flipped is the base a transition makes of it."""
 
 
 @lean_kernel
@@ -229,6 +237,90 @@ def _query_whole(index, settings, scratch, length, n, stage, tried, places, r):
 
 
 @lean_kernel
+def _query_probes(index, settings, scratch, length, probes, hits):
+    """Query whole lists for ``probes`` of ``scratch.order``: read position ``<< 32``, and the table entry of a k-mer to look for.
+
+    Returns:
+        ``(hits, scanned)``.
+    """
+    k = index.k
+    bounds = index.bounds
+    scanned = 0
+    coded = np.int64(-1)
+    norm = 0.0
+    for o in range(probes):
+        # Fetch the bounds of a list, then the list, while those before it are scanned.
+        for step in range(1, 3):
+            ahead = o + step * AHEAD
+            if ahead < probes:
+                number = (scratch.order[ahead] & ENTRY) >> 1
+                if step == 2:
+                    prefetch(bounds, number * MINOR)
+                elif 24 * bounds[number * MINOR] < index.data.shape[0]:
+                    prefetch(index.data, 24 * bounds[number * MINOR])
+        position = scratch.order[o] >> 32
+        flip = scratch.order[o] & 1
+        number = (scratch.order[o] & ENTRY) >> 1
+        first = bounds[number * MINOR]
+        size = bounds[(number + 1) * MINOR] - first
+        if size == 0 or size > settings.far_list:
+            continue
+        if coded != position << 1 | flip:  # the anchor has no part in its code: probes of one position and flip share it
+            coded = position << 1 | flip
+            norm = code_anchor(
+                scratch.forward, length, position, k, flip, index.rows, index.context,
+                scratch.window, scratch.used, scratch.sums, scratch.words,
+            )  # fmt: skip
+        hits = query_list(
+            index.data, first, size, np.int64(0), size, scratch.sums, norm, scratch.words,
+            settings.neighbour_radius, settings.neighbour_z,
+            length, position, k, flip, scratch.hit_key, scratch.hit_z, scratch.hit_at, hits,
+        )  # fmt: skip
+        scanned += size
+    return hits, scanned
+
+
+@lean_kernel
+def _query_neighbours(index, settings, scratch, length, tried, places, r):
+    """Round 5: all k-mers of the read, and all that are one transition away, against the whole lists of those that anchor.
+
+    Returns:
+        Codes scanned.
+    """
+    k = index.k
+    mask = (1 << (2 * k)) - 1
+    room = scratch.order.shape[0] - 2 * (k + 1)
+    word = 0
+    filled = 0
+    probes = 0
+    hits = 0
+    scanned = 0
+    for i in range(length):
+        c = np.int64(scratch.forward[i])
+        if c > 3:
+            filled = 0
+        else:
+            word = ((word << 2) | c) & mask
+            filled += 1
+        if filled >= k:
+            for flip in range(2):
+                for v in range(k + 1):
+                    # v = k flips a bit outside the mask: the k-mer itself
+                    entry = np.int64(index.cells[(word ^ (TRANSITION << (2 * v))) & mask])
+                    if entry >= 0 and entry & 1 == flip:
+                        scratch.order[probes] = (i - k + 1) << 32 | entry
+                        probes += 1
+        if probes > room or i == length - 1:
+            hits, more = _query_probes(index, settings, scratch, length, probes, hits)
+            scanned += more
+            probes = 0
+            if scanned > settings.work:
+                break
+    _align_clusters(index, settings, scratch, length, settings.deep_aligned, hits, tried, places, r)
+    return scanned
+
+
+@lean_kernel
 def _search(index, settings, scratch, length, places, r):
     """The rounds; return the codes scanned."""
     places.count[r] = 0
@@ -265,6 +357,8 @@ def _search(index, settings, scratch, length, places, r):
         scanned += more
         if places.count[r] > 0 and places.unseen[r] < settings.miss:
             break
+    if settings.neighbours and (places.count[r] == 0 or places.score[r, 0] < settings.least + settings.enough):
+        scanned += _query_neighbours(index, settings, scratch, length, tried, places, r)
     return scanned
 
 

@@ -42,7 +42,7 @@ def test_quality_grows_with_the_margin_to_the_second() -> None:
 
 
 def test_quality_falls_with_each_rival_and_with_what_was_not_seen() -> None:
-    values = [quality([WHOLE] + rivals * [WHOLE - 10]) for rivals in range(5)]
+    values = [quality([WHOLE] + rivals * [WHOLE - 2 * (MATCH + MISMATCH)]) for rivals in range(5)]
     assert values == sorted(values, reverse=True) and values[0] > values[1] > values[4]
     values = [quality([WHOLE], unseen=unseen) for unseen in (0.0, 1e-4, 1e-2, 0.5, 1.0)]
     assert values == sorted(values, reverse=True) and values[-1] <= 3

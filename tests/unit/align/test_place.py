@@ -128,6 +128,27 @@ def test_reads_with_edits_go_back_too(aligner: Aligner, genome: dict[str, str], 
     assert right >= (60 if rate < 0.1 else 57)
 
 
+def test_a_read_without_an_intact_anchor_is_found_by_transitions(index: Index, genome: dict[str, str]) -> None:
+    aligner = Aligner(index)
+    transition = str.maketrans("ACGT", "GTAC")
+    step = index.k - 1  # no k-mer of the read is without an edit, and most have just one
+    reads, truth = [], []
+    for i in range(40):
+        start = 10_000 + 600 * i
+        bases = list(genome["one"][start : start + 150])
+        bases[i % step :: step] = [base.translate(transition) for base in bases[i % step :: step]]
+        sequence = "".join(bases)
+        reads.append((f"r{i}", reverse_complement(sequence) if i % 2 else sequence))
+        truth.append(("one", start, i % 2))
+
+    def right(mapper: Aligner) -> int:
+        _, rows = place(mapper, reads)
+        return sum(bool(row) and row[0][:3] == expected for row, expected in zip(rows, truth, strict=True))
+
+    assert right(aligner) >= 38
+    assert right(Aligner(index, preset="fast")) == 0
+
+
 def test_copies_of_a_repeat_tie(index: Index, genome: dict[str, str]) -> None:
     aligner = Aligner(index)
     piece = genome["one"][5_000 + 300 : 5_000 + 450]
