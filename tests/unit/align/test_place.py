@@ -131,7 +131,7 @@ def test_reads_with_edits_go_back_too(aligner: Aligner, genome: dict[str, str], 
 def test_a_read_without_an_intact_anchor_is_found_by_transitions(index: Index, genome: dict[str, str]) -> None:
     aligner = Aligner(index)
     transition = str.maketrans("ACGT", "GTAC")
-    step = index.k - 1  # no k-mer of the read is without an edit, and most have just one
+    step = index.arrays.k - 1  # no k-mer of the read is without an edit, and most have just one
     reads, truth = [], []
     for i in range(40):
         start = 10_000 + 600 * i
