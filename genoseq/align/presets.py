@@ -11,7 +11,7 @@ __all__ = ["PRESETS", "settings_for"]
 
 LEAST = 50
 """Least score of a place however small the reference."""
-MARGIN = 9
+MARGIN = 11
 """Points above the chance score that a place must reach: so that few unrelated reads (1 in 100 or less) are given one."""
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -193,7 +193,6 @@ def test_a_gap_of_half_the_band_is_spanned(aligner: Aligner, genome: dict[str, s
         assert f"{gap}D" in hit.cigar
 
 
-
 def test_band_covers_half_its_width_on_either_side() -> None:
     assert [band_width(n) for n in (1, 200, 201, 4096)] == [32, 32, 64, 64]
 
