@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from genoseq.align.aligner import Aligner as Aligner
     from genoseq.align.aligner import Alignment as Alignment
     from genoseq.align.index import build_index as build_index
+    from genoseq.checkpoints.loading import Loaded as Loaded
+    from genoseq.checkpoints.loading import load as load
+    from genoseq.checkpoints.saving import save as save
     from genoseq.errors import GenoseqError as GenoseqError
     from genoseq.seqs.fastx import read_fastx as read_fastx
     from genoseq.seqs.record import Record as Record
@@ -22,12 +25,26 @@ _PUBLIC = {
     "Aligner": "genoseq.align.aligner",
     "Alignment": "genoseq.align.aligner",
     "GenoseqError": "genoseq.errors",
+    "Loaded": "genoseq.checkpoints.loading",
     "Record": "genoseq.seqs.record",
     "build_index": "genoseq.align.index",
+    "load": "genoseq.checkpoints.loading",
     "read_fastx": "genoseq.seqs.fastx",
+    "save": "genoseq.checkpoints.saving",
 }
 
-__all__ = ["Aligner", "Alignment", "GenoseqError", "Record", "__version__", "build_index", "read_fastx"]
+__all__ = [
+    "Aligner",
+    "Alignment",
+    "GenoseqError",
+    "Loaded",
+    "Record",
+    "__version__",
+    "build_index",
+    "load",
+    "read_fastx",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
 """Recipes: YAML files read into frozen dataclasses, strictly.
 
 A recipe is a frozen dataclass whose fields are plain values (``int``, ``float``, ``str``, ``bool``,
-``Literal``, optional values, ``tuple`` of those) or further recipes. Reading one never guesses: an unknown
+``Literal``, optional values, ``tuple`` of those), further recipes, or ``dict[str, Any]`` (plain values that the recipe hands on
+to whoever knows their keys). Reading one never guesses: an unknown
 key is an error that lists the known ones, a value of the wrong type is an error that says what was expected,
 and a key given twice is an error too. Checks on values belong in the dataclass's ``__post_init__`` (raise
 ``ValueError``); their message comes back with the name of the file and of the section.
@@ -44,6 +45,7 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
     "recipe_digest",
+    "recipe_keys",
     "recipe_values",
 ]
 
@@ -62,13 +64,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (list, dict)):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a plain word", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
@@ -91,11 +89,19 @@ def load_recipe(path: Path | str, kind: type[R]) -> R:
     Raises:
         RecipeError: the file cannot be read, is not YAML, or does not fit ``kind``.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
-    return parse_recipe(text, kind, name=str(path))
+    return parse_recipe(_text(path), kind, name=str(path))
+
+
+def recipe_keys(path: Path | str) -> Mapping[str, Any]:
+    """The keys and values at the top of a YAML file, not checked further: enough to find out what kind of recipe it is.
+
+    Raises:
+        RecipeError: the file cannot be read, is not YAML, or holds something else than keys and values.
+    """
+    values = _values(_text(path), str(path))
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{path}: the recipe is {_described(values)}; expected keys and values")
+    return values
 
 
 def parse_recipe(text: str, kind: type[R], *, name: str = "recipe") -> R:
@@ -104,12 +110,23 @@ def parse_recipe(text: str, kind: type[R], *, name: str = "recipe") -> R:
     Raises:
         RecipeError: the text is not YAML or does not fit ``kind``.
     """
+    return build_recipe(_values(text, name), kind, name=name)
+
+
+def _text(path: Path | str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
+
+
+def _values(text: str, name: str) -> Any:
     try:
         # _StrictLoader is a SafeLoader: it builds plain values only.
         values = yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
         raise RecipeError(f"{name}: not valid YAML: {error}") from error
-    return build_recipe({} if values is None else values, kind, name=name)
+    return {} if values is None else values
 
 
 def build_recipe(values: Mapping[str, Any], kind: type[R], *, name: str = "recipe") -> R:
@@ -143,8 +160,10 @@ def recipe_digest(recipe: Any) -> str:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return recipe_values(value)
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return value
 
 
@@ -157,9 +176,7 @@ def _build(values: Any, kind: type, name: str, section: str) -> Any:
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise RecipeError(
-                f"{name}: unknown key {str(key)!r} in {where}{hint}; known keys: {', '.join(fields)}"
-            )
+            raise RecipeError(f"{name}: unknown key {str(key)!r} in {where}{hint}; known keys: {', '.join(fields)}")
     hints = get_type_hints(kind)
     arguments = {}
     for key, field in fields.items():
@@ -194,13 +211,14 @@ def _value(value: Any, hint: Any, name: str, key: str) -> Any:
                 return tuple(_value(item, kinds[0], name, f"{key}[{i}]") for i, item in enumerate(value))
             if len(value) == len(kinds):
                 return tuple(_value(item, kinds[i], name, f"{key}[{i}]") for i, item in enumerate(value))
+    elif origin is dict:
+        if isinstance(value, Mapping) and all(isinstance(inner, str) for inner in value):
+            return dict(value)
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     elif hint in (int, str, bool) and type(value) is hint:
         return value
-    raise RecipeError(
-        f"{name}: {key} is {_described(value)}; expected {_expected(hint)}{_remedy(value, hint)}"
-    )
+    raise RecipeError(f"{name}: {key} is {_described(value)}; expected {_expected(hint)}{_remedy(value, hint)}")
 
 
 def _described(value: Any) -> str:
@@ -219,6 +237,8 @@ def _expected(hint: Any) -> str:
         if len(parts) == 2 and parts[1] is Ellipsis:
             return f"a list of {_expected(parts[0])}"
         return f"a list of {len(parts)} values ({', '.join(_expected(part) for part in parts)})"
+    if origin is dict:
+        return "keys and values"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return names.get(hint, str(hint))
 

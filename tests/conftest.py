@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before any test module is imported: compiled kernels go to one cache for all runs of the tests."""
+    """Before any test module is imported: compiled kernels go to one cache for all runs of the tests, and nets use one thread.
+
+    More threads gain nothing on nets as small as those of the tests, and on a busy machine they wait for each other.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["GENOSEQ_CACHE"] = str(config.cache.mkdir("genoseq"))  # type: ignore[union-attr]
 
 

@@ -36,7 +36,14 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "index": Entry("genoseq.cli.index:index", "Build the index of a reference genome."),
     "align": Entry("genoseq.cli.align:align", "Map reads to an indexed genome; write SAM, BAM or CRAM."),
+    "embed": Entry("genoseq.cli.embed:embed", "Embed sequences by a model."),
+    "score": Entry("genoseq.cli.score:score", "Score sequences by a language model."),
+    "variants": Entry("genoseq.cli.variants:variants", "Score the variants of a VCF by a language model."),
+    "mutagenesis": Entry("genoseq.cli.mutagenesis:mutagenesis", "Score all substitutions of a stretch of sequence."),
+    "generate": Entry("genoseq.cli.generate:generate", "Draw new sequences from a language model."),
     "train": Entry("genoseq.cli.train:train", "Train a model from a recipe."),
+    "distances": Entry("genoseq.cli.distances:distances", "Distances between sequences or genomes."),
+    "tree": Entry("genoseq.cli.tree:tree", "A tree from distances: Newick, and a figure."),
     "simulate": Entry("genoseq.cli.simulate:simulate", "Simulate reads with a known true place."),
     "judge": Entry("genoseq.cli.judge:judge", "Judge where a mapper put simulated reads."),
 }

@@ -1,0 +1,1 @@
+"""Modules that mix positions or channels; one family of layers per file."""

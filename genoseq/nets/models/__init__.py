@@ -1,0 +1,1 @@
+"""Whole nets: a configuration, a backbone and heads; one family per file."""

@@ -1,0 +1,238 @@
+"""Training a language model of sequences by a recipe: windows in, a folder that `genoseq.load` reads out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genoseq.errors import Pathlike, UsageError
+from genoseq.nets.heads import IGNORED
+from genoseq.outputs import whole_folder
+from genoseq.recipes import dump_recipe, recipe_digest
+from genoseq.seqs.overlap import containment
+from genoseq.train.language_data import Windows, read_sequences
+from genoseq.train.language_recipe import LanguageRecipe
+from genoseq.train.markov import markov_bits
+
+__all__ = ["LanguageResult", "run_language_training"]
+
+LOG = logging.getLogger(__name__)
+ORDERS = (0, 2, 5, 10)
+
+
+@dataclass(frozen=True)
+class LanguageResult:
+    """What came of a training run.
+
+    Attributes:
+        losses: of each step, in nats per token.
+        bits: validation, bits per token (per base where tokens are bases): of next tokens, or of masked ones.
+        markov: order -> bits per base of a Markov model of that order on the same validation sequences.
+        shared: share of the validation sequences' 16-mers that occur in the training sequences.
+        seconds: training took.
+        parameters: of the net.
+    """
+
+    losses: tuple[float, ...]
+    bits: float
+    markov: dict[int, float]
+    shared: float
+    seconds: float
+    parameters: int
+
+
+def run_language_training(
+    recipe: LanguageRecipe, folder: Pathlike, *, base: Path, report: Callable[[int, float], None] | None = None
+) -> LanguageResult:
+    """Train by a recipe; write net, tokenizer, resolved recipe, metrics and figure into ``folder``, all or nothing.
+
+    Args:
+        recipe: what to do.
+        folder: is made; one written by an earlier run is replaced.
+        base: folder that the recipe's paths are relative to.
+        report: called after each step with the number of steps done and the loss.
+
+    Raises:
+        GenoseqError: a file cannot be read, the net or tokenizer cannot be made, or the folder cannot be written.
+    """
+    from genoseq.checkpoints.genoseq_format import MARKER
+    from genoseq.checkpoints.saving import write_net
+
+    train = read_sequences([base / path for path in recipe.data.train])
+    validation = read_sequences([base / path for path in recipe.data.validation])
+    with whole_folder(folder, marker=MARKER) as temporary, _settings(recipe):
+        net, tokenizer = _made(recipe)
+        windows = Windows(train, tokenizer, bases_per_token=getattr(tokenizer, "k", 1), both_strands=recipe.data.both_strands)
+        begun = time.monotonic()
+        losses = _trained(net, windows, recipe, report)
+        seconds = time.monotonic() - begun
+        LOG.info("trained %d steps in %.0f s; judging the net", recipe.steps, seconds)
+        held_out = Windows(validation, tokenizer, bases_per_token=windows.bases_per_token)
+        result = LanguageResult(
+            losses=tuple(losses),
+            bits=_bits(net, held_out, recipe),
+            markov={order: markov_bits(train, validation, order) for order in ORDERS},
+            shared=containment(validation, train),
+            seconds=seconds,
+            parameters=sum(values.numel() for values in net.parameters()),
+        )
+        write_net(net, tokenizer, temporary)
+        _write_report(temporary, recipe, result)
+    return result
+
+
+@contextmanager
+def _settings(recipe: LanguageRecipe) -> Iterator[None]:
+    """The recipe's seed and threads, and what was before them afterwards."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+
+
+def _made(recipe: LanguageRecipe) -> tuple[Any, Any]:
+    """The untrained net and its tokenizer."""
+    from genoseq import tokenizers
+    from genoseq.nets.architectures import ARCHITECTURES
+
+    if recipe.architecture not in ARCHITECTURES:
+        raise UsageError(f"architecture: there is no {recipe.architecture!r}; there are: {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[recipe.architecture]
+    tokenizer = tokenizers.make(recipe.tokens.name, **recipe.tokens.options)
+    try:
+        config = architecture.config_class(**{"vocab_size": len(tokenizer), **recipe.net})
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"net: {error}") from error
+    net = architecture.net_class("causal_lm" if recipe.objective == "causal" else "masked_lm")(config)
+    if recipe.objective == "masked" and tokenizer.mask_token_id is None:
+        raise UsageError(f"tokens: {recipe.tokens.name!r} has no mask token, which the objective masked needs")
+    if recipe.checkpointing:
+        net.activation_checkpointing_enable()
+    return net, tokenizer
+
+
+def _trained(net: Any, windows: Windows, recipe: LanguageRecipe, report: Callable[[int, float], None] | None) -> list[float]:
+    """Train the net in place; the loss of each step."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator()  # one per process: the precision, which is the recipe's, cannot be its business
+    settings = recipe.optimiser
+    matrices = [p for p in net.parameters() if p.dim() >= 2]
+    others = [p for p in net.parameters() if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=settings.rate, betas=settings.betas)
+    model, optimiser = accelerator.prepare(net.train(), optimiser)
+    losses = []
+    number = 0
+    for step in range(recipe.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate * _rate_at(step, recipe)
+        length = recipe.length_at(step)
+        rows = max(1, recipe.batch * recipe.data.length // length)
+        first = number + accelerator.process_index * rows
+        number += rows * accelerator.num_processes
+        drawn = [windows.training(length, seed=recipe.seed, number=first + row) for row in range(rows)]
+        batch = {name: values.to(accelerator.device) for name, values in _batch(drawn, windows.tokenizer, recipe, first).items()}
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            loss = model(**batch).loss
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), settings.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise UsageError(f"the loss is {losses[-1]} at step {step + 1}: lower optimiser.rate, or use precision: float32")
+        if report is not None:
+            report(step + 1, losses[-1])
+    net.eval()
+    return losses
+
+
+def _rate_at(step: int, recipe: LanguageRecipe) -> float:
+    """Share of the highest learning rate at a step."""
+    settings = recipe.optimiser
+    warm_up = settings.warm_up * recipe.steps
+    if step < warm_up:
+        return (step + 1) / warm_up
+    done = (step - warm_up) / max(1, recipe.steps - warm_up)
+    return settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _batch(drawn: list[np.ndarray[Any, Any]], tokenizer: Any, recipe: LanguageRecipe, number: int) -> dict[str, Tensor]:
+    """Ids, mask and labels ``(B, L)`` of windows, padded on the right."""
+    length = max(len(ids) for ids in drawn)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    ids = torch.full((len(drawn), length), pad)
+    mask = torch.zeros(len(drawn), length, dtype=torch.long)
+    for row, values in enumerate(drawn):
+        ids[row, : len(values)] = torch.from_numpy(values)
+        mask[row, : len(values)] = 1
+    known = mask.bool() & (ids != (tokenizer.unk_token_id if tokenizer.unk_token_id is not None else -1))
+    labels = ids.masked_fill(~known, IGNORED)
+    batch = {"input_ids": ids, "labels": labels}
+    if not bool(mask.all()):
+        batch["attention_mask"] = mask
+    if recipe.objective == "masked":
+        batch["input_ids"], batch["labels"] = _masked(ids, labels, tokenizer, recipe, number)
+    return batch
+
+
+def _masked(ids: Tensor, labels: Tensor, tokenizer: Any, recipe: LanguageRecipe, number: int) -> tuple[Tensor, Tensor]:
+    """Ids with some masked, and labels at those places: of ten, eight masked, one another token, one as it was (BERT's rule)."""
+    draw = torch.Generator().manual_seed(recipe.seed * 1_000_003 + number)
+    chosen = (torch.rand(ids.shape, generator=draw) < recipe.masked) & (labels != IGNORED)
+    kind = torch.rand(ids.shape, generator=draw)
+    others = ids.flatten()[torch.randint(ids.numel(), ids.shape, generator=draw)]
+    changed = torch.where(chosen & (kind < 0.8), torch.full_like(ids, tokenizer.mask_token_id), ids)
+    changed = torch.where(chosen & (kind >= 0.9), others, changed)
+    return changed, labels.masked_fill(~chosen, IGNORED)
+
+
+@torch.no_grad()
+def _bits(net: Any, windows: Windows, recipe: LanguageRecipe) -> float:
+    """Bits per predicted token of validation windows, weighted by their tokens."""
+    device = next(net.parameters()).device
+    total, count = 0.0, 0
+    for number, ids in enumerate(windows.validation(recipe.data.length, recipe.data.windows)):
+        batch = {name: values.to(device) for name, values in _batch([ids], windows.tokenizer, recipe, number).items()}
+        labels = batch.pop("labels")
+        predicted = int((labels[:, 1:] if recipe.objective == "causal" else labels).ne(IGNORED).sum())
+        if predicted:
+            logits = net(**batch).logits
+            total += float(net.loss(logits, labels)) * predicted
+            count += predicted
+    return total / count / math.log(2) if count else float("nan")
+
+
+def _write_report(folder: Path, recipe: LanguageRecipe, result: LanguageResult) -> None:
+    from genoseq.train.language_figure import draw_training
+
+    (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+    values = {
+        "format": "genoseq.language-metrics",
+        "version": 1,
+        "recipe_sha256": recipe_digest(recipe),
+        "parameters": result.parameters,
+        "seconds": round(result.seconds, 1),
+        "validation_bits_per_token": round(result.bits, 5),
+        "validation_markov_bits_per_base": {str(order): round(bits, 5) for order, bits in result.markov.items()},
+        "validation_16mers_in_training": round(result.shared, 5),
+        "loss_nats": [round(loss, 4) for loss in result.losses],
+    }
+    (folder / "metrics.json").write_text(json.dumps(values, indent=1) + "\n")
+    draw_training(folder / "training.png", recipe, result)

@@ -1,0 +1,66 @@
+"""A genome through its index or in memory gives the same letters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pysam
+import pytest
+from tiny_nets import drawn
+
+from genoseq.errors import InputError
+from genoseq.infer import reference as module
+from genoseq.infer.reference import Reference
+from genoseq.seqs.genome import Genome
+
+Write = Callable[[str, bytes], Path]
+TEXT = f">chr1 first\n{drawn(70)}\n{drawn(30, 2).lower()}\n>chr2\nACGTRN\n"
+
+
+def in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the whole genome is read."""
+    read: list[object] = []
+    whole = Genome.from_fasta
+    monkeypatch.setattr(module.Genome, "from_fasta", lambda given: read.append(given) or whole(given))  # type: ignore[func-returns-value]
+    with Reference.open(path) as opened:
+        assert opened.names == ["chr1", "chr2"]
+        assert (opened.length("chr1"), opened.length("chr2"), opened.length("chr3")) == (100, 6, None)
+        assert opened.fetch("chr1", 65, 75) == (drawn(70)[65:] + drawn(30, 2)[:5])
+        assert opened.fetch("chr1", -5, 2) == drawn(70)[:2]
+        assert opened.fetch("chr1", 98, 200) == drawn(30, 2)[28:]
+        assert opened.fetch("chr1", 50, 50) == opened.fetch("chr1", 200, 300) == ""
+        assert opened.fetch("chr2", 0, 4) == "ACGT"
+    return bool(read)
+
+
+def test_with_and_without_an_index(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("genome.fa", TEXT.encode())
+    assert in_memory(path, monkeypatch)
+    pysam.faidx(str(path))
+    assert not in_memory(path, monkeypatch)
+    os.utime(path, (path.stat().st_mtime + 100,) * 2)  # the index is of an older file
+    assert in_memory(path, monkeypatch)
+
+
+def test_compressed_files(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, packed = write("plain.fa", TEXT.encode()), tmp_path / "genome.fa.gz"
+    pysam.tabix_compress(str(plain), str(packed))
+    assert in_memory(packed, monkeypatch)
+    pysam.faidx(str(packed))
+    assert not in_memory(packed, monkeypatch)
+    Path(f"{packed}.gzi").unlink()
+    assert in_memory(packed, monkeypatch)
+
+
+def test_a_damaged_index_is_told(write: Write) -> None:
+    path = write("genome.fa", TEXT.encode())
+    write("genome.fa.fai", b"what is this\n")
+    with pytest.raises(InputError, match=r"genome.fa: cannot be read by its index .*; remove .*genome.fa.fai"):
+        Reference.open(path)
+
+
+def test_what_is_no_genome(write: Write) -> None:
+    with pytest.raises(InputError, match="neither FASTA nor FASTQ"):
+        Reference.open(write("x.fa", b"hello\n"))

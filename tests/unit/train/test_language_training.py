@@ -1,0 +1,145 @@
+"""Training a language model by a recipe: what it learns, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import genoseq
+from genoseq.cli.train import train
+from genoseq.errors import InputError, UsageError
+from genoseq.recipes import RecipeError, build_recipe
+from genoseq.train.language import run_language_training
+from genoseq.train.language_data import Windows
+from genoseq.train.language_recipe import LanguageRecipe, LengthStage
+from genoseq.train.markov import markov_bits
+
+BLOCK = {"mixer": "mamba2", "options": {"d_state": 8, "headdim": 8}}
+NET = {"d_model": 16, "blocks": [BLOCK]}
+
+
+def recipe(**changes: object) -> LanguageRecipe:
+    values: dict[str, object] = {
+        "net": NET,
+        "data": {"train": ["train.fa"], "validation": ["test.fa"], "length": 48, "windows": 5},
+        "steps": 40,
+        "batch": 8,
+        "threads": 1,
+        "optimiser": {"rate": 0.02},
+    }
+    return build_recipe(values | changes, LanguageRecipe)
+
+
+@pytest.fixture
+def repeats(write: Callable[[str, bytes], Path]) -> Path:
+    """A folder with sequences in which every base follows from the three before it."""
+    write("train.fa", b">a\n" + b"ACGGTTCA" * 200 + b"\n")
+    return write("test.fa", b">b\n" + b"GGTTCAAC" * 40 + b"\n").parent
+
+
+def test_it_learns_what_can_be_learnt_and_writes_a_net(repeats: Path, tmp_path: Path) -> None:
+    result = run_language_training(recipe(data=data(both_strands=False)), tmp_path / "net", base=repeats)
+    assert result.bits < 0.7 < result.markov[0]
+    assert result.losses[-1] < 0.5 * result.losses[0]
+    assert result.shared > 0.99
+    model, tokenizer = genoseq.load(tmp_path / "net")
+    logits = model(**tokenizer("ACGGTTCAACGGTTC", return_tensors="pt", add_special_tokens=False)).logits
+    assert tokenizer.decode([int(logits[0, -1].argmax())]) == "A"
+    told = json.loads((tmp_path / "net" / "metrics.json").read_text())
+    assert told["validation_bits_per_token"] == pytest.approx(result.bits, abs=1e-4)
+    assert (tmp_path / "net" / "training.png").stat().st_size > 1000
+
+
+def data(**changes: object) -> dict[str, object]:
+    return {"train": ["train.fa"], "validation": ["test.fa"], "length": 48, "windows": 5} | changes
+
+
+def test_same_seed_same_weights(repeats: Path, tmp_path: Path) -> None:
+    nets = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        before = torch.get_rng_state()
+        run_language_training(recipe(seed=seed, steps=5), tmp_path / name, base=repeats)
+        assert torch.equal(torch.get_rng_state(), before)
+        nets.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert nets[0] == nets[1] != nets[2]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_masked_tokens_and_checkpointing(repeats: Path, tmp_path: Path, precision: str) -> None:
+    both = [{"mixer": "bimamba", "options": {"d_state": 4}}]
+    wanted = recipe(
+        net={"d_model": 16, "blocks": both}, objective="masked", masked=0.3, checkpointing=True, precision=precision, steps=60
+    )
+    result = run_language_training(wanted, tmp_path / "net", base=repeats)
+    assert result.bits < 1.5
+    assert type(genoseq.load(tmp_path / "net").model).__name__ == "HybridForMaskedLM"
+
+
+def test_shorter_windows_first() -> None:
+    planned = recipe(stages=[{"until": 0.25, "length": 12}, {"until": 0.5, "length": 24}])
+    assert planned.stages == (LengthStage(0.25, 12), LengthStage(0.5, 24))
+    assert [planned.length_at(step) for step in (0, 9, 10, 19, 20, 39)] == [12, 12, 24, 24, 48, 48]
+
+
+def test_a_window_depends_on_seed_and_number_alone() -> None:
+    class Plain:
+        def encode_array(self, window: bytes) -> np.ndarray:
+            return np.frombuffer(window, np.uint8)
+
+    sequences = [b"ACGT" * 30, b"N" * 500, b"GATTACA" * 40]
+    windows = Windows(sequences, Plain())
+    first = [windows.training(20, seed=3, number=n).tolist() for n in range(40)]
+    assert [windows.training(20, seed=3, number=n).tolist() for n in reversed(range(40))] == first[::-1]
+    assert first != [windows.training(20, seed=4, number=n).tolist() for n in range(40)]
+    assert all(len(window) == 20 and window.count(ord("N")) <= 2 for window in first)
+    held_out = list(windows.validation(20, 1000))
+    assert len(held_out) == 6 + 25 + 14  # as many as fit, none overlapping
+    assert len(list(windows.validation(20, 7))) == 7
+
+
+def test_the_command_prints_the_net_beside_markov_models(repeats: Path, tmp_path: Path) -> None:
+    path = repeats / "recipe.yaml"
+    path.write_text(
+        "model: language-model\nsteps: 3\nbatch: 2\nthreads: 1\nnet: {d_model: 16, blocks: [{mixer: hyena, options: {l_max: 32, "
+        "filter_order: 8}}]}\ndata: {train: [train.fa], validation: [test.fa], length: 32, windows: 2}\n"
+    )
+    result = CliRunner().invoke(train, [str(path), "-o", str(tmp_path / "net")], catch_exceptions=False)
+    assert result.exit_code == 0
+    rows = [line.split("\t")[0] for line in result.stdout.splitlines()]
+    assert rows == ["model", "genoseq_hybrid", "markov-0", "markov-2", "markov-5", "markov-10"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "text"),
+    [
+        ({"architecture": "transformer"}, UsageError, "there are: hyenadna"),
+        ({"net": {"d_model": 16, "blocks": [{"mixer": "hiena"}]}}, UsageError, "hyena"),
+        ({"tokens": {"name": "kmers"}}, UsageError, "kmer"),
+        ({"data": data(train=["gone.fa"])}, InputError, "gone.fa"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(
+    repeats: Path, tmp_path: Path, changes: dict[str, object], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind, match=text):
+        run_language_training(recipe(**changes), tmp_path / "net", base=repeats)
+    assert not (tmp_path / "net").exists()
+
+
+def test_an_unknown_kind_of_model_lists_the_known(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("model: forest\n")
+    with pytest.raises(RecipeError, match="window-encoder, language-model"):
+        CliRunner().invoke(train, [str(path)], catch_exceptions=False)
+
+
+def test_markov_models_know_both_strands() -> None:
+    assert markov_bits([b"AAAAAAAA"], [b"TTTT"], 0) == pytest.approx(1.0, abs=0.1)
+    assert markov_bits([b"ACGGTTCA" * 50], [b"ACGGTTCA" * 3], 3) < 1.0
+    assert np.isnan(markov_bits([b"ACGT"], [b"NNNN"], 2))
