@@ -20,6 +20,10 @@ __all__ = ["MAX_MAPQ", "chance_score", "evidence_weight", "phred", "single_quali
 
 MAX_MAPQ = 60
 
+EVIDENCE = 0.8
+"""Share of a score difference that counts as evidence. A gap costs more points than a mismatch, yet is no better evidence: by 1
+reads of another species had 0.53 % wrong places among those of MAPQ 20 and more, by this 0.44 %."""
+
 
 def chance_score(bases: int) -> int:
     """Mean score, end bonuses included, of the best alignment of an unrelated read of 150 bp in a reference of ``bases`` bp.
@@ -36,7 +40,7 @@ def evidence_weight(score, length):
     lost = MATCH * length + 2 * END_BONUS - score
     rate = (lost / (MATCH + MISMATCH + 1.0) + 1.0) / (length + 10.0)
     rate = min(max(rate, 0.001), 0.6)
-    return min(1.4, max(0.15, np.log((1.0 - rate) / (rate / 3.0)) / (MATCH + MISMATCH)))
+    return min(1.4, max(0.15, EVIDENCE * np.log((1.0 - rate) / (rate / 3.0)) / (MATCH + MISMATCH)))
 
 
 @lean_kernel

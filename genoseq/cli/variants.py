@@ -66,7 +66,7 @@ def variants(
         open_bytes(calls).close()  # a missing file is told before the genome is read
     with Reference.open(reference) as genome:
         if not skip_mismatch and os.path.isfile(calls):
-            with open_vcf(calls, region=region) as source:
+            with open_vcf(calls, region=region, warn=False) as source:
                 check_records(source, genome)
         with (
             open_vcf(calls, region=region) as source,

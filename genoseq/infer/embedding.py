@@ -79,7 +79,7 @@ def embed(
 
     >>> import genoseq
     >>> model, tokenizer = genoseq.load("hyenadna-small-32k")  # doctest: +SKIP
-    >>> genoseq.embed(model, tokenizer, ["ACGTACGT", "GGATCC"]).values.shape  # doctest: +SKIP
+    >>> embed(model, tokenizer, ["ACGTACGT", "GGATCC"]).values.shape  # doctest: +SKIP
     (2, 256)
     """
     found = list(

@@ -120,9 +120,8 @@ def mutagenesis_rows(result: Mutagenesis) -> Iterator[str]:
     """Lines of a table: name, position from 1, reference letter, other letter, log-likelihood ratio.
 
     >>> effects = np.array([[0, -1.5], [0.25, 0]], np.float32)
-    >>> print("".join(mutagenesis_rows(Mutagenesis("s", 6, "AC", "AC", effects))), end="")
-    s	7	A	C	0.25
-    s	8	C	A	-1.5
+    >>> [row.split() for row in mutagenesis_rows(Mutagenesis("s", 6, "AC", "AC", effects))]
+    [['s', '7', 'A', 'C', '0.25'], ['s', '8', 'C', 'A', '-1.5']]
     """
     for place, reference in enumerate(result.reference):
         for row, letter in enumerate(result.letters):

@@ -95,12 +95,13 @@ class VcfSource:
 
 
 @contextlib.contextmanager
-def open_vcf(path: Pathlike, *, region: str | None = None) -> Iterator[VcfSource]:
+def open_vcf(path: Pathlike, *, region: str | None = None, warn: bool = True) -> Iterator[VcfSource]:
     """Open a VCF or BCF file.
 
     Args:
         path: the file; ``-`` is standard input.
         region: ``CONTIG``, ``CONTIG:START`` or ``CONTIG:START-END``, from 1, both ends included; needs an index.
+        warn: log it if the file has no records on the contig of the region.
 
     Raises:
         InputError: it cannot be read, is no VCF, or has no index and a region is asked for.
@@ -108,7 +109,7 @@ def open_vcf(path: Pathlike, *, region: str | None = None) -> Iterator[VcfSource
     """
     name = str(path)
     if region is not None:
-        with _region(name, region) as lines:
+        with _region(name, region, warn=warn) as lines:
             yield VcfSource(name, lines)
         return
     with open_bytes(path) as stream:
@@ -144,7 +145,7 @@ def _bcf(name: str) -> Iterator[Iterator[str]]:
 
 
 @contextlib.contextmanager
-def _region(name: str, region: str) -> Iterator[Iterator[str]]:
+def _region(name: str, region: str, *, warn: bool) -> Iterator[Iterator[str]]:
     """The header and the records of a region, through the index."""
     import pysam
 
@@ -170,7 +171,7 @@ def _region(name: str, region: str) -> Iterator[Iterator[str]]:
     with quiet_htslib(), _told(name, lambda: opened(name)) as file:
         header = str(file.header).splitlines() if is_bcf else list(file.header)
         known = contig in (file.index if is_bcf else file.contigs)
-        if not known:
+        if warn and not known:
             log.warning("%s: has no records on contig %r", name, contig)
         records = file.fetch(contig, start, end) if known else ()
         yield _guarded(name, itertools.chain(header, (str(record).rstrip("\n") for record in records)))

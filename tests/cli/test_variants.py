@@ -141,7 +141,7 @@ def test_region(run: Run, genome: Path, calls: Path, tmp_path: Path) -> None:
     same(values(run(genome, packed, "--region", "chr2").out.decode()), wanted[5:])
     same(values(run(genome, packed, "--region", "chr1:100-160").out.decode()), wanted[1:3])
     done = run(genome, packed, "--region", "chr9")
-    assert (done.status, "has no records on contig 'chr9'" in done.err) == (0, True)
+    assert (done.status, done.err.count("has no records on contig 'chr9'")) == (0, 1)
     assert run(genome, packed, "--region", "chr1:9-3").status == 2
     missing = run(genome, calls, "--region", "chr1")
     assert (missing.status, "has no index, which --region needs" in missing.err) == (1, True)

@@ -61,6 +61,12 @@ class Mamba(nn.Module):
 
     Raises:
         UsageError: an option has a value that there is not.
+
+    >>> layer = Mamba(d_model=8)
+    >>> y, cache = layer(torch.zeros(1, 5, 8), use_cache=True)
+    >>> next_y, cache = layer(torch.zeros(1, 1, 8), cache=cache, use_cache=True)
+    >>> tuple(y.shape), tuple(next_y.shape), tuple(cache.state.shape)
+    ((1, 5, 8), (1, 1, 8), (1, 16, 16))
     """
 
     def __init__(

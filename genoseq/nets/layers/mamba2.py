@@ -66,6 +66,11 @@ class Mamba2(nn.Module):
 
     Raises:
         UsageError: options that do not fit each other, or a value that there is not.
+
+    >>> layer = Mamba2(d_model=8, headdim=4, d_state=3)
+    >>> y, cache = layer(torch.zeros(1, 5, 8), use_cache=True)
+    >>> tuple(y.shape), tuple(cache.state.shape)
+    ((1, 5, 8), (1, 4, 4, 3))
     """
 
     def __init__(

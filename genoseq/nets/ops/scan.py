@@ -116,6 +116,11 @@ def selective_scan(
 
     Raises:
         ValueError: shapes or types that do not fit.
+
+    >>> u, delta, maps = torch.ones(1, 2, 3), torch.ones(1, 2, 3), torch.ones(1, 1, 3)
+    >>> y, state = selective_scan(u, delta, torch.zeros(2, 1), maps, maps)  # no decay: a running sum
+    >>> y[0, 0].tolist(), tuple(state.shape)
+    ([1.0, 2.0, 3.0], (1, 2, 1))
     """
     _check(u, delta, A, B, C, z, initial_state)
     fits = u.device.type == "cpu" and _wide(u) == torch.float32 and B.ndim > 2 and C.ndim > 2

@@ -77,6 +77,10 @@ def causal_convolution(
 
     Raises:
         ValueError: shapes that do not fit.
+
+    >>> x = torch.tensor([[[1.0], [2.0], [3.0]]])
+    >>> causal_convolution(x, torch.tensor([[10.0, 1.0]])).flatten().tolist()
+    [1.0, 12.0, 23.0]
     """
     taps = _taps(weight)
     channels, width = taps.shape

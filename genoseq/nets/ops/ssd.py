@@ -134,6 +134,11 @@ def ssd(
 
     Raises:
         ValueError: shapes that do not fit.
+
+    >>> x, dt, maps = torch.ones(1, 3, 2, 1), torch.ones(1, 3, 2), torch.ones(1, 3, 1, 1)
+    >>> y, state = ssd(x, dt, torch.zeros(2), maps, maps)  # no decay: a running sum
+    >>> y[0, :, 0, 0].tolist(), tuple(state.shape)
+    ([1.0, 2.0, 3.0], (1, 2, 1, 1))
     """
     _check(x, dt, A, B, C, D, z, initial_state)
     if initial_state is None:
