@@ -48,11 +48,11 @@ def draw_distance_tree(matrix: DistanceMatrix, tree: Node, path: Path, *, title:
     count = len(leaves)
     side = min(9.0, max(2.2, 0.33 * count))
     longest = max(len(_short(name)) for name in leaves) if count <= NAMED else 0
-    names_width = 0.3 + 0.075 * longest
+    names_width = 0.35 + 0.064 * longest
     width = 3.2 + names_width + side + 1.1
-    figure = Figure(figsize=(width, side + 1.5))
+    figure = Figure(figsize=(width, side + 1.2))
     FigureCanvasAgg(figure)
-    height = side + 1.5
+    height = side + 1.2
     low, high = 0.75 / height, side / height
     left = figure.add_axes((0.25 / width, low, 2.95 / width, high))
     right = figure.add_axes(((3.2 + names_width) / width, low, side / width, high))
@@ -79,7 +79,7 @@ def draw_distance_tree(matrix: DistanceMatrix, tree: Node, path: Path, *, title:
     bar.tick_params(labelsize=8, colors=INK)
     bar.set_ylabel("distance", fontsize=8, color=INK)
     heading = title or matrix.method
-    figure.text(0.25 / width, 1 - 0.3 / height, heading, fontsize=10, fontweight="bold", color=INK, parse_math=False)
+    figure.text(0.25 / width, 1 - 0.25 / height, heading, fontsize=10, fontweight="bold", color=INK, parse_math=False)
     ending = form or path.suffix.lstrip(".") or "png"
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
     with whole_file(path) as temporary:
@@ -119,7 +119,7 @@ def _draw_tree(axes: Axes, tree: Node, size: float, *, named: bool) -> None:
                 annotation_clip=False,
                 parse_math=False,
             )
-    axes.set_xlim(0, far * 1.02)
+    axes.set_xlim(-0.004 * far, far * 1.02)
     axes.set_ylim(len(leaves) - 0.5, -0.5)
     axes.set_yticks([])
     axes.tick_params(labelsize=8, colors=INK, length=3)

@@ -1,0 +1,429 @@
+"""Compiled loops of the context mixture: counting symbols by context, and code lengths under all classes in one pass.
+
+Counts of low orders lie in a plain table, those of high orders in a hash table.
+
+The plain table of an order is int32 ``(contexts, symbols + 1, lanes)``: a row of counts for each symbol and a row of
+their sums. ``lanes`` is the number of classes rounded up to 8, so that a row is one or more whole cache lines.
+
+A slot of the hash table is a uint64: the last 32 bits of the context (the tag), then 32 bits of payload. Where only one
+symbol of one class was ever seen behind a context, as is the rule at high orders, the payload is that entry. Otherwise
+it is ``LIST`` and the place of the first entry of a list, whose last entry carries the bit ``LIST``. An entry is
+``class << 18 | symbol << 13 | count``; a list ascends by class and symbol. Counts of entries stop at ``MOST``. Slots are
+probed one after another from a home that all bits of the context decide. Up to order 16 of nucleotides (6 of residues)
+the tag is the whole context and look-ups are exact; above that, two contexts that share their last 16 bases are mixed
+up only if they are also neighbours in the table, about once in a million.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genoseq.classify.lanes import LANES, mix_counts, mix_given, renew_weights, settle
+from genoseq.kernels import kernel, lean_kernel, prefetch
+
+__all__ = [
+    "CLASS_BITS",
+    "COUNT_BITS",
+    "EMPTY",
+    "LIST",
+    "MOST",
+    "SYMBOL_BITS",
+    "add_counts",
+    "add_entries",
+    "code_lengths",
+    "context_keys",
+    "count_rows",
+    "fill_slots",
+    "group_sizes",
+    "list_entries",
+]
+
+SYMBOL_BITS, COUNT_BITS, CLASS_BITS = 5, 13, 13
+MOST = (1 << COUNT_BITS) - 1
+KEY_BITS = CLASS_BITS + SYMBOL_BITS
+LIST = 1 << 31
+LOW = (1 << 32) - 1
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+HALF = np.uint64(32)
+
+AHEAD, NEAR = 16, 8
+"""Positions between the first hint to the memory about a context, its look-up, and its use."""
+
+PRODUCT = 16
+"""Symbols whose probabilities are multiplied before one logarithm is taken."""
+
+
+@lean_kernel
+def home_of(context, slots):
+    """The slot at which the search for a context begins."""
+    mixed = np.uint64(context + 1) * MULTIPLIER
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * MULTIPLIER
+    return np.int64(((mixed >> HALF) * np.uint64(slots)) >> HALF)
+
+
+@lean_kernel
+def find(table, first, slots, context, at):
+    """Place of the slot of a context, searched from ``at`` on; the one that is empty if it has none."""
+    tag = np.uint64(context & LOW)
+    while True:
+        slot = table[first + at]
+        if slot == EMPTY or (slot >> HALF) == tag:
+            return first + at
+        at += 1
+        if at == slots:
+            at = 0
+
+
+@lean_kernel
+def packed(context, segments):
+    """The bits of a context that count, side by side; ``segments`` (s, 2) holds stretches of them and how far each one moves."""
+    kept = np.int64(0)
+    for k in range(len(segments)):
+        kept |= (context & segments[k, 0]) >> segments[k, 1]
+    return kept
+
+
+@lean_kernel
+def count_rows(codes, offsets, labels, segments, span, width, symbols, lanes, table, first, change):
+    """Add ``change`` to the counts of one plain order for each symbol of each sequence; its rows begin at ``first``."""
+    top = (np.int64(1) << (width * span)) - 1
+    for s in range(len(labels)):
+        label = labels[s]
+        context = np.int64(0)
+        run = 0
+        for i in range(offsets[s], offsets[s + 1]):
+            code = np.int64(codes[i])
+            if code >= symbols:
+                context = 0
+                run = 0
+                continue
+            if run >= span:
+                row = first + packed(context, segments) * (symbols + 1)
+                table[(row + code) * lanes + label] += change
+                table[(row + symbols) * lanes + label] += change
+            context = ((context << width) | code) & top
+            run += 1
+
+
+@lean_kernel
+def context_keys(codes, offsets, labels, segments, span, width, symbols, keys):
+    """Write ``context, class, symbol`` of each symbol that has a whole context before it as one uint64; return how many."""
+    top = (np.int64(1) << (width * span)) - 1
+    n = 0
+    for s in range(len(labels)):
+        label = np.int64(labels[s])
+        context = np.int64(0)
+        run = 0
+        for i in range(offsets[s], offsets[s + 1]):
+            code = np.int64(codes[i])
+            if code >= symbols:
+                context = 0
+                run = 0
+                continue
+            if run >= span:
+                keys[n] = np.uint64((((packed(context, segments) << CLASS_BITS) | label) << SYMBOL_BITS) | code)
+                n += 1
+            context = ((context << width) | code) & top
+            run += 1
+    return n
+
+
+@lean_kernel
+def add_counts(keys, weights, key_counts):
+    """Shorten sorted keys to distinct ones, in place, and sum their weights into ``key_counts``; return how many remain."""
+    n = 0
+    for i in range(len(keys)):
+        if n and keys[n - 1] == keys[i]:
+            key_counts[n - 1] += weights[i] if len(weights) else 1
+        else:
+            keys[n] = keys[i]
+            key_counts[n] = weights[i] if len(weights) else 1
+            n += 1
+    return n
+
+
+@lean_kernel
+def group_sizes(keys):
+    """Of sorted distinct keys: how many contexts they have, and how many entries stand in lists."""
+    contexts = 0
+    listed = 0
+    i = 0
+    while i < len(keys):
+        context = keys[i] >> np.uint64(KEY_BITS)
+        j = i + 1
+        while j < len(keys) and (keys[j] >> np.uint64(KEY_BITS)) == context:
+            j += 1
+        contexts += 1
+        if j - i > 1:
+            listed += j - i
+        i = j
+    return contexts, listed
+
+
+@lean_kernel
+def fill_slots(keys, counts, table, first, slots, entries, at):
+    """File sorted distinct keys in empty slots, their lists from ``entries[at]`` on; return where these end."""
+    low = np.uint64((1 << KEY_BITS) - 1)
+    i = 0
+    while i < len(keys):
+        context = np.int64(keys[i] >> np.uint64(KEY_BITS))
+        j = i + 1
+        while j < len(keys) and np.int64(keys[j] >> np.uint64(KEY_BITS)) == context:
+            j += 1
+        payload = np.int64(0)
+        if j - i == 1:
+            payload = (np.int64(keys[i] & low) << COUNT_BITS) | min(np.int64(counts[i]), MOST)
+        else:
+            payload = LIST | at
+            for k in range(i, j):
+                entry = (np.int64(keys[k] & low) << COUNT_BITS) | min(np.int64(counts[k]), MOST)
+                entries[at] = np.uint32(entry | (LIST if k == j - 1 else 0))
+                at += 1
+        slot = find(table, first, slots, context, home_of(context, slots))
+        table[slot] = (np.uint64(context & LOW) << HALF) | np.uint64(payload)
+        i = j
+    return at
+
+
+@lean_kernel
+def list_entries(contexts, table, first, slots, entries, keys, counts):
+    """Write the keys and counts of the given contexts, in their order; return how many. The inverse of `fill_slots`."""
+    n = 0
+    for c in range(len(contexts)):
+        context = np.int64(contexts[c])
+        slot = table[find(table, first, slots, context, home_of(context, slots))]
+        if slot == EMPTY:
+            continue
+        payload = np.int64(slot & np.uint64(LOW))
+        at = payload & (LIST - 1)
+        while True:
+            entry = payload
+            if payload & LIST:
+                entry = np.int64(entries[at])
+            value = entry & (LIST - 1)
+            keys[n] = np.uint64((context << KEY_BITS) | (value >> COUNT_BITS))
+            counts[n] = value & MOST
+            n += 1
+            if not (payload & LIST) or entry & LIST:
+                break
+            at += 1
+    return n
+
+
+@lean_kernel
+def _changed(entry, change):
+    """An entry with its count changed; one that stopped counting stays as it is."""
+    count = entry & MOST
+    if count == MOST:
+        return entry
+    return (entry & ~MOST) | min(max(count + change, 0), MOST)
+
+
+@kernel
+def add_entries(codes, offsets, labels, segments, span, width, symbols, table, first, slots, entries, change):
+    """Add ``change`` to the counts of one hashed order; entries that do not exist are passed over.
+
+    Meant to take sequences out of the counts and to put them back.
+    """
+    top = (np.int64(1) << (width * span)) - 1
+    waiting = np.empty((AHEAD, 3), np.int64)
+    for s in range(len(labels)):
+        label = np.int64(labels[s])
+        start, end = offsets[s], offsets[s + 1]
+        context = np.int64(0)
+        run = 0
+        for t in range(start, end + AHEAD):
+            if t - AHEAD >= start:
+                at = waiting[t % AHEAD, 0]
+                if at >= 0:
+                    place = find(table, first, slots, waiting[t % AHEAD, 1], at)
+                    slot = table[place]
+                    wanted = (label << SYMBOL_BITS) | waiting[t % AHEAD, 2]
+                    payload = np.int64(slot & np.uint64(LOW))
+                    if slot == EMPTY:
+                        pass
+                    elif payload & LIST:
+                        k = payload & (LIST - 1)
+                        while True:
+                            entry = np.int64(entries[k])
+                            if (entry & (LIST - 1)) >> COUNT_BITS == wanted:
+                                entries[k] = np.uint32(_changed(entry, change))
+                                break
+                            if entry & LIST:
+                                break
+                            k += 1
+                    elif payload >> COUNT_BITS == wanted:
+                        table[place] = (slot & ~np.uint64(LOW)) | np.uint64(_changed(payload, change))
+            if t >= end:
+                waiting[t % AHEAD, 0] = -1
+                continue
+            code = np.int64(codes[t])
+            waiting[t % AHEAD, 0] = -1
+            if code >= symbols:
+                context = 0
+                run = 0
+                continue
+            if run >= span:
+                own = packed(context, segments)
+                at = home_of(own, slots)
+                prefetch(table, first + at)
+                waiting[t % AHEAD, 0] = at
+                waiting[t % AHEAD, 1] = own
+                waiting[t % AHEAD, 2] = code
+            context = ((context << width) | code) & top
+            run += 1
+
+
+@lean_kernel
+def _read_entries(payload, entries, code, alpha, floor, p, first):
+    """Probabilities, from ``p[first]`` on, of one symbol from the payload of a slot; ``floor`` is the sum of ``alpha``."""
+    if not payload & LIST:
+        count = np.float32(payload & MOST)
+        seen = (payload >> COUNT_BITS) & ((1 << SYMBOL_BITS) - 1)
+        label = payload >> (COUNT_BITS + SYMBOL_BITS)
+        p[first + label] = ((count if seen == code else np.float32(0)) + alpha) / (count + floor)
+        return
+    at = payload & (LIST - 1)
+    label = np.int64(-1)
+    total = np.float32(0)
+    hits = np.float32(0)
+    while True:
+        entry = np.int64(entries[at])
+        value = entry & (LIST - 1)
+        owner = value >> (COUNT_BITS + SYMBOL_BITS)
+        if owner != label:
+            if label >= 0:
+                p[first + label] = (hits + alpha) / (total + floor)
+            label = owner
+            total = np.float32(0)
+            hits = np.float32(0)
+        count = np.float32(value & MOST)
+        total += count
+        if (value >> COUNT_BITS) & ((1 << SYMBOL_BITS) - 1) == code:
+            hits += count
+        if entry & LIST:
+            break
+        at += 1
+    p[first + label] = (hits + alpha) / (total + floor)
+
+
+@kernel
+def code_lengths(codes, offsets, segments, spans, width, symbols, lanes, rows, dense, firsts, sizes, table, entries, alphas, priors, share, bits, scored):
+    """Code length in bits of each sequence under each class.
+
+    Args:
+        codes: uint8, sequences one after another; a code of ``symbols`` or more is not coded and ends the context.
+        offsets: int64 (n + 1,).
+        segments: int64 (J, s, 2), see `packed`.
+        spans: int64 (J,), how many symbols a context reaches back.
+        rows: int64 (J,), first row of a plain order; -1 of a hashed one.
+        dense: int32, flat.
+        firsts, sizes: int64 (J,), first slot and number of slots of a hashed order.
+        table: uint64, flat.
+        entries: uint32, flat.
+        alphas, priors: float32 (J,).
+        share: float, the part of the weights that is dealt out anew by ``priors`` after each symbol.
+        bits: float64 (n, classes), written.
+        scored: int64 (n,), written: how many symbols were coded.
+    """
+    n_orders = len(spans)
+    classes = bits.shape[1]
+    uniform = np.float32(1.0 / symbols)
+    keep = np.float32(1.0 - share)
+    floors = np.empty(n_orders, np.float32)
+    dealt = np.empty(n_orders, np.float32)
+    longest = 0
+    for j in range(n_orders):
+        floors[j] = np.float32(symbols) * alphas[j]
+        dealt[j] = np.float32(share) * priors[j]
+        longest = max(longest, spans[j])
+    top = (np.int64(1) << (width * longest)) - 1
+    weights = np.empty(n_orders * lanes, np.float32)
+    p = np.empty(n_orders * lanes, np.float32)
+    mixed = np.empty(lanes, np.float32)
+    product = np.empty(lanes, np.float64)
+    contexts = np.empty((AHEAD, n_orders), np.int64)  # -1 where the context is not whole
+    places = np.empty((AHEAD, n_orders), np.int64)  # home, then payload; row of a plain order
+    for s in range(len(offsets) - 1):
+        start, end = offsets[s], offsets[s + 1]
+        for j in range(n_orders):
+            for c in range(lanes):
+                weights[j * lanes + c] = priors[j]
+        for c in range(lanes):
+            product[c] = 1.0
+        for c in range(classes):
+            bits[s, c] = 0.0
+        context = np.int64(0)
+        run = 0
+        done = 0
+        for t in range(start, end + AHEAD):
+            here = t % AHEAD
+            i = t - AHEAD
+            if i >= start and codes[i] < symbols:
+                code = np.int64(codes[i])
+                for c in range(lanes):
+                    mixed[c] = np.float32(0)
+                for j in range(n_orders):
+                    at = j * lanes
+                    if contexts[here, j] >= 0 and rows[j] >= 0:
+                        seen = (places[here, j] + code) * lanes
+                        total = (places[here, j] + symbols) * lanes
+                        for b in range(0, lanes, LANES):
+                            mix_counts(dense, seen + b, total + b, alphas[j], floors[j], p, weights, at + b, mixed, b)
+                        continue
+                    for c in range(lanes):
+                        p[at + c] = uniform
+                    if contexts[here, j] >= 0 and places[here, j] >= 0:
+                        _read_entries(places[here, j], entries, code, alphas[j], floors[j], p, at)
+                    for b in range(0, lanes, LANES):
+                        mix_given(p, weights, at + b, mixed, b)
+                for b in range(0, lanes, LANES):
+                    settle(mixed, product, b, keep)
+                for j in range(n_orders):
+                    for b in range(0, lanes, LANES):
+                        renew_weights(weights, p, j * lanes + b, mixed, b, dealt[j])
+                done += 1
+                if done % PRODUCT == 0:
+                    for c in range(classes):
+                        bits[s, c] -= np.log2(product[c])
+                    for c in range(lanes):
+                        product[c] = 1.0
+            # positions further on: find the slots
+            i = t - (AHEAD - NEAR)
+            if start <= i < end:
+                near = i % AHEAD
+                for j in range(n_orders):
+                    if rows[j] < 0 and contexts[near, j] >= 0:
+                        slot = table[find(table, firsts[j], sizes[j], contexts[near, j], places[near, j])]
+                        payload = np.int64(slot & np.uint64(LOW))
+                        if slot == EMPTY:
+                            payload = -1
+                        elif payload & LIST:
+                            prefetch(entries, payload & (LIST - 1))
+                        places[near, j] = payload
+            # and further still: ask for the memory
+            if t < end:
+                code = np.int64(codes[t])
+                for j in range(n_orders):
+                    contexts[here, j] = -1
+                    if run >= spans[j] and code < symbols:
+                        own = packed(context, segments[j])
+                        contexts[here, j] = own
+                        if rows[j] >= 0:
+                            row = rows[j] + own * (symbols + 1)
+                            places[here, j] = row
+                            prefetch(dense, (row + code) * lanes)
+                            prefetch(dense, (row + symbols) * lanes)
+                        else:
+                            places[here, j] = home_of(own, sizes[j])
+                            prefetch(table, firsts[j] + places[here, j])
+                if code < symbols:
+                    context = ((context << width) | code) & top
+                    run += 1
+                else:
+                    context = 0
+                    run = 0
+        for c in range(classes):
+            bits[s, c] -= np.log2(product[c])
+        scored[s] = done
