@@ -36,6 +36,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from genoseq.errors import GenoseqError
+from genoseq.outputs import describe_os_error
 
 __all__ = [
     "RecipeError",
@@ -93,8 +94,10 @@ def load_recipe(path: Path | str, kind: type[R]) -> R:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
+    except OSError as error:
+        raise RecipeError(describe_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: is no recipe: no text in UTF-8 ({error.reason}); is it the right file?") from error
     return parse_recipe(text, kind, name=str(path))
 
 

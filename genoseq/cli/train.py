@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from genoseq.cli.options import Whole
+
 __all__ = ["train"]
 
 
@@ -20,7 +22,7 @@ __all__ = ["train"]
     show_default=True,
     help="Folder to make: weights.safetensors, recipe.yaml, metrics.json, training.png.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Use this seed instead of the recipe's.")
+@click.option("--seed", type=Whole(0), help="Use this seed instead of the recipe's.")
 @click.option(
     "--evaluate",
     "genomes",
