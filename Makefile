@@ -10,6 +10,8 @@ $(STAMP): pyproject.toml .ci/setup.sh
 	PYTHON="$(PYTHON)" .ci/setup.sh $(VENV)
 	touch $@
 
+# The demo registers its index in a place of its own: the user's indexes stay as they are.
+demo: export GENOSEQ_HOME := $(CURDIR)/demo/home
 demo: $(STAMP)
 	mkdir -p demo
 	$(GENOSEQ) index data/portiera.fna.gz -o demo/index

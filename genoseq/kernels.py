@@ -4,9 +4,9 @@ A kernel is a plain Python function over numpy arrays that numba compiles to mac
 kept in a cache folder keyed by the content of *all* kernel sources of the package: numba's own cache looks only at the
 file of the function itself and would serve stale code when a function or constant it uses, in another file, has changed.
 
-The cache lives in ``$GENOSEQ_CACHE`` (else ``$XDG_CACHE_HOME/genoseq``, else ``~/.cache/genoseq``). Where no such folder
-can be written, kernels are compiled anew in each process, which costs about a minute and changes no result.
-
+The cache lives in ``$GENOSEQ_CACHE`` (else ``$XDG_CACHE_HOME/genoseq``, else ``~/.cache/genoseq``). It may be read-only, if
+it was filled before. What is neither there nor can be written is compiled anew in each process, which costs about a minute and
+changes no result.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from typing import Any, ClassVar
 import numba
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_name
+from numba.core import event as numba_event
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.extending import intrinsic
+
+from genoseq.log import announce
 
 __all__ = ["cache_folder", "kernel", "kernel_folder", "lean_kernel", "load_word", "popcount", "prefetch"]
 
@@ -86,8 +89,8 @@ class _PackageLocator(_CacheLocator):
         locator = cls(py_func, py_file)
         try:
             locator.ensure_cache_path()
-        except OSError:
-            return None
+        except OSError:  # it cannot be written; what it holds is of use all the same
+            return locator if os.access(locator.get_cache_path(), os.R_OK | os.X_OK) else None
         return locator
 
 
@@ -100,6 +103,8 @@ class _PackageCache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code; a disk that is full costs the next run a compilation, and this run nothing."""
+        if not os.access(self._cache_path, os.W_OK):  # told when the compilation began
+            return
         try:
             super().save_overload(sig, data)
         except OSError as error:
@@ -110,6 +115,34 @@ class _PackageCache(FunctionCache):
 def _tell_not_kept(folder: str, reason: str) -> None:
     """Warn once."""
     log.warning("compiled code cannot be kept in %s (%s)", folder, reason)
+
+
+class _Announcer(numba_event.Listener):
+    """A word to the user when machine code has to be made, since that takes a while and happens rarely."""
+
+    said = False
+
+    def on_start(self, event: numba_event.Event) -> None:
+        """Log a line at the first kernel that this process compiles; nothing if all come from the cache."""
+        dispatcher = event.data["dispatcher"]
+        if _Announcer.said or not dispatcher.py_func.__module__.startswith("genoseq."):
+            return
+        _Announcer.said = True
+        folder = getattr(dispatcher._cache, "_cache_path", None)
+        if folder is not None and os.access(folder, os.W_OK):
+            announce(log, "compiling for this machine (once, about a minute)")
+        else:
+            log.warning(
+                "compiling for this machine, in every run anew (about a minute): %s; set GENOSEQ_CACHE to one",
+                "no folder to keep the result can be written" if folder is None
+                else f"{folder} is incomplete, and no folder to keep the rest can be written",
+            )  # fmt: skip
+
+    def on_end(self, event: numba_event.Event) -> None:
+        """Nothing to say."""
+
+
+numba_event.register("numba:compile", _Announcer())
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
 """What genoseq says while it works: a log on standard error, and a progress bar where a person is watching.
 
 Data go to standard output, so nothing here ever writes there. Modules log to ``logging.getLogger(__name__)``;
-only the command line calls :func:`configure`, so a program that imports genoseq keeps its own logging.
+only the command line calls :func:`configure`, so a program that imports genoseq keeps its own logging. The few steps
+that take long and happen rarely go through :func:`announce`, which a program that set up no logging shows, too.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
-__all__ = ["Progress", "configure"]
+__all__ = ["Progress", "announce", "configure", "counted"]
 
 REDRAW = 0.2  # seconds between two drawings of a bar
+LINE_EVERY = 30.0  # seconds between two lines about progress in a log
 WIDTH = 24  # characters of the bar itself
+
+
+logger = logging.getLogger("genoseq")
 
 
 class _Handler(logging.Handler):
@@ -33,11 +38,10 @@ class _Handler(logging.Handler):
 
 
 def configure(*, verbosity: int = 0) -> None:
-    """Set what is logged: -1 only errors, 0 warnings and the main steps, 1 or more also details.
+    """Set what is logged: -1 only errors, 0 warnings and the main steps, 1 or more also details and progress.
 
     Calling it again changes the level and adds no second handler.
     """
-    logger = logging.getLogger("genoseq")
     for handler in [h for h in logger.handlers if isinstance(h, _Handler)]:
         logger.removeHandler(handler)
     handler = _Handler()
@@ -52,18 +56,46 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         return f"genoseq: {level}{text}"
 
 
+def announce(logger: logging.Logger, message: str, *arguments: object) -> None:
+    """Log, as information, a step that takes long and happens rarely; without any logging set up, say it all the same.
+
+    Python shows such a program (a notebook, say) warnings only, and a first use that compiles for a minute would look dead.
+    """
+    if logger.hasHandlers() or not logger.isEnabledFor(logging.WARNING):
+        logger.info(message, *arguments)
+        return
+    handler = _Handler()
+    handler.setFormatter(_Formatter())
+    handler.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, message, arguments, None))
+
+
+def counted(number: int, thing: str) -> str:
+    """A number and what is counted, in the plural unless it is one.
+
+    >>> counted(1, "contig"), counted(1200, "read")
+    ('1 contig', '1,200 reads')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 class Progress:
-    """A progress bar with rate and remaining time on standard error, drawn only if that is a terminal.
+    """A progress bar with rate and remaining time on standard error, if that is a terminal.
+
+    Where it is none, and details are logged (``-v``), a line goes to the log every half minute.
 
     Args:
         total: how many units make the whole; None where it is not known (then no bar, only count and rate).
         unit: what is counted, in the plural.
         label: what is being done.
         stream: where to draw; standard error unless given.
+
+    Attributes:
+        done: units done so far.
+        note: something to add to the line.
 
     >>> with Progress(3, unit="reads", label="mapping") as progress:
     ...     progress.update(3)
@@ -80,14 +112,17 @@ class Progress:
         self.unit = unit
         self.label = label
         self.done = 0
+        self.note = ""
         self._stream = stream if stream is not None else sys.stderr
         self._begun = time.monotonic()
         self._drawn = 0.0
-        self._quiet = logging.getLogger("genoseq").getEffectiveLevel() >= logging.ERROR
+        self._quiet = logger.getEffectiveLevel() >= logging.ERROR
         self._draws = not self._quiet and _is_terminal(self._stream)
+        self._logs = not self._draws and logger.isEnabledFor(logging.DEBUG)
+        self._logged = self._begun
 
     def __enter__(self) -> Self:
-        self._begun = time.monotonic()
+        self._begun = self._logged = time.monotonic()
         if self._draws:
             Progress.shown = self
         return self
@@ -108,18 +143,27 @@ class Progress:
                 self._drawn = now
                 self._stream.write(f"\r{self.text(now - self._begun)}\x1b[K")
                 self._stream.flush()
+        elif self._logs:
+            now = time.monotonic()
+            if now - self._logged >= LINE_EVERY:
+                self._logged = now
+                logger.debug("%s", self.text(now - self._begun, bar=False))
 
-    def text(self, seconds: float) -> str:
+    def text(self, seconds: float, *, bar: bool = True) -> str:
         """The line to show ``seconds`` after the start."""
         rate = self.done / seconds if seconds > 0 else 0.0
         head = f"{self.label}: " if self.label else ""
+        tail = f"; {self.note}" if self.note else ""
         if not self.total:
-            return f"{head}{self.done:,} {self.unit}, {rate:,.0f}/s"
+            return f"{head}{self.done:,} {self.unit}, {rate:,.0f}/s{tail}"
         share = min(1.0, self.done / self.total)
-        full = int(WIDTH * share)
         left = _clock((self.total - self.done) / rate) if rate > 0 and self.done <= self.total else "?"
-        bar = "#" * full + "." * (WIDTH - full)
-        return f"{head}[{bar}] {share:4.0%} of {self.total:,} {self.unit}, {rate:,.0f}/s, {left} left"
+        if bar:
+            full = int(WIDTH * share)
+            head += f"[{'#' * full}{'.' * (WIDTH - full)}] {share:4.0%}"
+        else:
+            head += f"{share:.0%}"
+        return f"{head} of {self.total:,} {self.unit}, {rate:,.0f}/s, {left} left{tail}"
 
     def clear(self) -> None:
         """Wipe the bar; the next update draws it again."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from genoseq.errors import OutputError, Pathlike
 
-__all__ = ["check_writable", "describe_os_error", "is_special", "whole_file", "whole_folder"]
+__all__ = ["beside", "check_writable", "describe_os_error", "is_full", "is_special", "whole_file", "whole_folder"]
 
 LITTLE = 1 << 20  # free bytes of a disk below which a write that failed is put down to a full disk
 OPEN_FILES = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
@@ -50,7 +50,7 @@ def whole_file(path: Pathlike) -> Iterator[Path]:
             yield target
         return
     target = Path(os.path.realpath(target))  # a link stays one: what it points at is replaced
-    temporary = _beside(target)
+    temporary = beside(target)
     try:
         with _explained(target):
             yield temporary
@@ -76,7 +76,7 @@ def whole_folder(path: Pathlike, *, marker: str | None = None) -> Iterator[Path]
     target = Path(os.path.realpath(path))
     check_writable(target)
     _check_replaceable(target, marker)
-    temporary = _beside(target)
+    temporary = beside(target)
     old = temporary.with_name(f"{temporary.name}.old")
     try:
         with _explained(target):
@@ -143,9 +143,10 @@ def describe_os_error(error: OSError, path: Pathlike | None = None) -> str:
         errno.EFBIG: "grows larger than this process or the file system allows; see `ulimit -f`, or choose another place",
         errno.EROFS: "the file system is read-only; choose another place",
         errno.EACCES: "no permission; choose another place or change its permissions",
+        errno.EPERM: "not permitted; choose another place",
         errno.EISDIR: "is a folder, expected a file",
         errno.ENOTDIR: "part of the path is a file, expected a folder",
-        errno.ENOENT: "no such file or folder",
+        errno.ENOENT: "no such file or folder; check the name, and the folder you are in",
         errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
         errno.EIO: "the device failed to read or write (input/output error)",
     }
@@ -158,20 +159,28 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+        refused = error.errno in (errno.EACCES, errno.EPERM) and _is_beside(error.filename, target)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) or refused:
             raise OutputError(describe_os_error(error, target)) from error
-        if error.errno is None and _is_full(target.parent):  # numpy does not say why fewer bytes were written
+        if error.errno is None and is_full(target.parent):  # numpy does not say why fewer bytes were written
             raise OutputError(describe_os_error(OSError(errno.ENOSPC, str(error)), target)) from error
         raise
 
 
-def _is_full(folder: Path) -> bool:
+def is_full(folder: Path) -> bool:
+    """Whether the disk is all but full; file systems without a size, such as ``/sys``, are not."""
     state = os.statvfs(folder)
-    return state.f_bavail * state.f_frsize < LITTLE
+    return state.f_blocks > 0 and state.f_bavail * state.f_frsize < LITTLE
 
 
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+def beside(target: Path, ending: str = "part") -> Path:
+    """A hidden path of its own in the folder of ``target``: ``.NAME.PID-XXXXXXXX.part``."""
+    return target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.{ending}")
+
+
+def _is_beside(path: object, target: Path) -> bool:
+    """Whether an error is about the temporary file or folder that stands in for ``target``."""
+    return isinstance(path, str | bytes | os.PathLike) and Path(os.fsdecode(path)).name.startswith(f".{target.name[:200]}.")
 
 
 def _settle(temporary: Path, *, like: Path) -> None:

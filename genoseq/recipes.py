@@ -37,6 +37,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from genoseq.errors import GenoseqError
+from genoseq.outputs import describe_os_error
 
 __all__ = [
     "RecipeError",
@@ -116,8 +117,10 @@ def parse_recipe(text: str, kind: type[R], *, name: str = "recipe") -> R:
 def _text(path: Path | str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
+    except OSError as error:
+        raise RecipeError(describe_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: is no recipe: no text in UTF-8 ({error.reason}); is it the right file?") from error
 
 
 def _values(text: str, name: str) -> Any:

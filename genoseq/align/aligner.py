@@ -10,6 +10,8 @@ insert-size distribution is learned from them, and it does not depend on how the
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
@@ -32,6 +34,7 @@ from genoseq.align.records import Records, finish_pairs, finish_singles, make_re
 from genoseq.align.sam import NameTable, format_records, header_text, text_room
 from genoseq.align.search import place_batch
 from genoseq.errors import InputError, UsageError
+from genoseq.log import counted
 from genoseq.parallel import ordered_map
 from genoseq.seqs.alphabet import CODES, COMPLEMENTS, SAM_LETTERS, UPPER
 from genoseq.seqs.batch import ReadBatch, batch_of, first_unpaired, strip_mate_suffixes
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Aligner", "Alignment", "MappedBatch"]
 
+log = logging.getLogger(__name__)
+
 LEARNING_PAIRS = 10_000
 BATCH = 4096
 MOST_SECONDARY = 100
@@ -51,6 +56,7 @@ KEPT = 64
 """Places kept of a read, at least."""
 READ_NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # a leading @ would make a header line of the record
 QUALITIES = re.compile(r"[!-~]*")
+RECORDS = "genoseq.Record objects or (name, sequence) tuples"
 
 
 @dataclass(frozen=True)
@@ -116,15 +122,20 @@ class Aligner:
     ) -> Aligner:
         """Open an index by folder, registered name, or FASTA (then it is built and cached).
 
+        The first one opened after an installation also compiles what mapping needs, which takes about a minute.
+
         Raises:
             IndexFormatError: the index cannot be used. InputError: there is none of this name.
         """
         from genoseq.align.registry import find_index
+        from genoseq.align.warm import compile_kernels
 
-        return cls(
+        opened = cls(
             Index.open(find_index(str(index), threads=threads)),
             threads=threads, preset=preset, secondary=secondary, seed=seed, read_group=read_group,
         )  # fmt: skip
+        compile_kernels()
+        return opened
 
     def header(self, *, command: str = "", read_group: str | None = None, sorted_by: str = "unsorted") -> str:
         """Text of the SAM header; ``read_group`` is a whole ``@RG`` line."""
@@ -142,7 +153,7 @@ class Aligner:
         return pysam.AlignmentHeader.from_text(self.header(command="genoseq.Aligner"))
 
     def map(
-        self, reads: str | Path | Iterable[Record | tuple[str, str]], *, paired: bool = False
+        self, reads: str | os.PathLike[str] | Iterable[Record | tuple[str, str]], *, paired: bool = False
     ) -> Iterator[Alignment]:
         """Map reads and yield their alignments as they are ready, in input order; unmapped reads too.
 
@@ -151,16 +162,24 @@ class Aligner:
             paired: mates follow one another.
 
         Raises:
-            InputError: a record cannot stand in a SAM file, or a read has no mate.
+            InputError: these are no reads, a record cannot stand in a SAM file, or a read has no mate.
         """
+        given: object = reads
+        if isinstance(given, bytes) or not isinstance(given, str | os.PathLike | Iterable):
+            raise InputError(f"reads is {_shown(given)}; expected the path of a FASTA or FASTQ file, or {RECORDS}")
+        return self._map(reads, paired=paired)
+
+    def _map(
+        self, reads: str | os.PathLike[str] | Iterable[Record | tuple[str, str]], *, paired: bool
+    ) -> Iterator[Alignment]:
         batches: ChunkReader | PairReader | Generator[ReadBatch, None, None]
-        if not isinstance(reads, str | Path):
+        if not isinstance(reads, str | os.PathLike):
             batches = _batches(reads, paired=paired)
         elif paired:
             batches = read_interleaved_chunks(reads, batch_size=BATCH)
         else:
             batches = read_chunks(reads, batch_size=BATCH)
-        checked = checked_names(batches, str(reads)) if isinstance(reads, str | Path) else batches
+        checked = checked_names(batches, os.fspath(reads)) if isinstance(reads, str | os.PathLike) else batches
         with closing(batches):
             for mapped in self.map_batches(checked, paired=paired):
                 for line in mapped.text.tobytes().decode("ascii").removesuffix("\n").split("\n"):
@@ -193,6 +212,10 @@ class Aligner:
 
         held.extend(ordered_map(lambda batch: (batch, self._place(batch)), learning(), threads=self.threads))
         model = self.inserts = self._learn(held)
+        seen_pairs = counted(model.pairs, "clear pair")
+        shape = f"{model.mean:.0f} +- {model.deviation:.0f} bp ({model.low} to {model.high})"
+        facing = "facing away" if model.orientation else "facing each other"
+        log.debug("inserts: %s, %s; %s %s", shape, facing, "learned from" if model.learned else "assumed, with only", seen_pairs)
 
         def work() -> Iterator[tuple[ReadBatch, Places | None]]:
             held.reverse()
@@ -306,9 +329,16 @@ def _checked(given: Record | tuple[str, str], number: int) -> Record:
     """The record, if a SAM line can be made of it.
 
     Raises:
-        InputError: a name that SAM does not allow, letters that are no bases, or qualities that do not fit.
+        InputError: no record, a name that SAM does not allow, letters that are no bases, or qualities that do not fit.
     """
-    record = given if isinstance(given, Record) else Record(given[0], "", given[1])
+    if isinstance(given, Record):
+        record, texts = given, (given.name, given.sequence, given.quality or "")
+    elif isinstance(given, tuple | list) and len(given) == 2:
+        record, texts = Record(given[0], "", given[1]), (*given, "")
+    else:
+        raise InputError(f"found {_shown(given)}; expected {RECORDS}", record=number)
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"found {_shown(given)}; expected {RECORDS}, with text in them", record=number)
     if READ_NAME.fullmatch(record.name) is None:
         raise InputError(f"read name {record.name!r}; expected 1 to 254 visible ASCII characters", record=number)
     if not record.sequence.isascii() or not UPPER[np.frombuffer(record.sequence.encode("ascii"), np.uint8)].all():
@@ -316,8 +346,14 @@ def _checked(given: Record | tuple[str, str], number: int) -> Record:
     if record.quality is not None:
         if len(record.quality) != len(record.sequence):
             raise InputError(
-                f"quality has {len(record.quality)} characters, sequence has {len(record.sequence)}", record=number
+                f"quality has {counted(len(record.quality), 'character')}, sequence has {len(record.sequence)}", record=number
             )
         if QUALITIES.fullmatch(record.quality) is None:
             raise InputError(f"read {record.name!r} has qualities outside '!' to '~'", record=number)
     return record
+
+
+def _shown(given: object) -> str:
+    """A value as an error message shows it: cut short, with its type."""
+    text = repr(given)
+    return f"{text if len(text) <= 60 else f'{text[:57]}...'} ({type(given).__name__})"

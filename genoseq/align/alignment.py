@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["Alignment"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Alignment:
     """One SAM record. Coordinates are 0-based and half-open.
 
@@ -43,6 +43,12 @@ class Alignment:
     quality: str
     tags: dict[str, int | str]
     sam: str
+
+    def __repr__(self) -> str:
+        """What one looks for, on one line; the rest is in the attributes."""
+        place = f"{self.contig}:{self.start}-{self.end} {self.strand} mapq={self.mapq} {self.cigar}"
+        secondary = " secondary" if self.is_secondary else ""
+        return f"<Alignment {self.name} {place if self.is_mapped else 'unmapped'}{secondary}>"
 
     @classmethod
     def from_sam(cls, line: str) -> Alignment:

@@ -30,12 +30,13 @@ from genoseq.embed.anchors import MAX_K, MIN_K, anchor_cells, number_of_lists
 from genoseq.embed.window import BITS, WindowEncoder, code_windows
 from genoseq.errors import IndexFormatError, OutputError, UsageError
 from genoseq.kernels import lean_kernel
+from genoseq.log import counted
 from genoseq.outputs import whole_folder
 from genoseq.parallel import ordered_map
 from genoseq.seqs.genome import Genome
 from genoseq.store import AnchorIVFStore
 
-__all__ = ["FORMAT", "VERSION", "Index", "build_index", "choose_parameters", "is_index"]
+__all__ = ["FORMAT", "VERSION", "Index", "build_index", "check_replaceable", "choose_parameters", "is_index", "write_index"]
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ HALF = 0.5
 SMALLEST_K = 6
 LIST_LENGTH = 600
 """Mean length of an inverted list that a scan can afford, codes."""
+MANY, SHORT = 1000, 1000
+"""Contigs, and their greatest length in bp, from which on a reference looks like a file of reads."""
 
 
 def choose_parameters(bases: int, *, memory: int | None = None) -> tuple[int, float]:
@@ -156,7 +159,7 @@ def build_index(
     if density is not None and not 0 < density <= 1:
         raise UsageError(f"density is {density}; expected more than 0 and at most 1")
     encoder = encoder or WindowEncoder.shipped()
-    _check_replaceable(Path(folder))
+    check_replaceable(Path(folder))
     with whole_folder(folder, marker=MANIFEST) as made:
         genome = Genome.from_fasta(reference)
         chosen_k, chosen_density = choose_parameters(len(genome.codes), memory=available_memory())
@@ -164,44 +167,67 @@ def build_index(
         density = density or chosen_density
         if density < HALF and density == chosen_density:
             log.warning("memory is short: density %g instead of %g; fewer divergent reads will be found", density, HALF)
-        log.info("%s: %d bp in %d contigs; k %d, density %g", reference, len(genome.codes), len(genome.names), k, density)
-        cells = anchor_cells(k, density)
-        lists = number_of_lists(cells)
-        if lists == 0:
-            raise UsageError(f"at density {density} no k-mer of {k} bp anchors; choose a greater density or k")
-        bounds = np.zeros(lists * MINOR + 2, np.int64)
-        _count_cells(genome.codes, genome.offsets, k, cells, bounds)
-        np.cumsum(bounds, out=bounds)
-        ids = np.empty(int(bounds[-1]), np.int64)
-        _file_anchors(genome.codes, genome.offsets, k, cells, bounds, ids)
-        bounds = bounds[:-1]
-
-        store = AnchorIVFStore(bits=BITS, lists=lists, minor=MINOR)
-        rows = encoder.rows
-
-        def code(first: int) -> tuple[int, NDArray[np.uint64]]:
-            out = np.empty((min(CHUNK, len(ids) - first), 2), np.uint64)
-            code_windows(genome.codes, genome.offsets, ids[first : first + CHUNK], k, rows, encoder.context, out)
-            return first, out
-
-        for first, words in ordered_map(code, range(0, len(ids), CHUNK), threads=threads):
-            last = first + len(words)
-            numbers = np.searchsorted(bounds, np.arange(first, last), side="right") - 1
-            store.add_sorted(words.view(np.uint8).reshape(-1, BITS // 8), numbers, ids[first:last])
-            if progress is not None:
-                progress(last, len(ids))
-        store.save(made)
-        np.save(made / GENOME, genome.codes)
-        if encoder.digest != WindowEncoder.shipped().digest:
-            np.save(made / ENCODER, encoder.table)
+        contigs = counted(len(genome.names), "contig")
+        log.info("%s: %d bp in %s; k %d, density %g", reference, len(genome.codes), contigs, k, density)
+        longest = int(genome.lengths.max())
+        if len(genome.names) >= MANY and longest < SHORT:
+            log.warning("%s: %s, the longest of %d bp: is this a genome, or a file of reads?", reference, contigs, longest)
         name = "" if str(reference) == "-" else Path(reference).name
-        _write_manifest(
-            made, reference=name, genome=genome, k=k, density=density, encoder=encoder, lists=lists, codes=len(ids)
-        )
+        write_index(genome, made, reference=name, k=k, density=density, encoder=encoder, threads=threads, progress=progress)
     return Index.open(folder)
 
 
-def _check_replaceable(folder: Path) -> None:
+def write_index(
+    genome: Genome,
+    folder: Path,
+    *,
+    reference: str,
+    k: int,
+    density: float,
+    encoder: WindowEncoder,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the files of an index into an empty folder; arguments as of :func:`build_index`, ``reference`` a mere name.
+
+    Raises:
+        UsageError: no k-mer anchors.
+    """
+    cells = anchor_cells(k, density)
+    lists = number_of_lists(cells)
+    if lists == 0:
+        raise UsageError(f"at density {density} no k-mer of {k} bp anchors; choose a greater density or k")
+    bounds = np.zeros(lists * MINOR + 2, np.int64)
+    _count_cells(genome.codes, genome.offsets, k, cells, bounds)
+    np.cumsum(bounds, out=bounds)
+    ids = np.empty(int(bounds[-1]), np.int64)
+    _file_anchors(genome.codes, genome.offsets, k, cells, bounds, ids)
+    bounds = bounds[:-1]
+
+    store = AnchorIVFStore(bits=BITS, lists=lists, minor=MINOR)
+    rows = encoder.rows
+
+    def code(first: int) -> tuple[int, NDArray[np.uint64]]:
+        out = np.empty((min(CHUNK, len(ids) - first), 2), np.uint64)
+        code_windows(genome.codes, genome.offsets, ids[first : first + CHUNK], k, rows, encoder.context, out)
+        return first, out
+
+    for first, words in ordered_map(code, range(0, len(ids), CHUNK), threads=threads):
+        last = first + len(words)
+        numbers = np.searchsorted(bounds, np.arange(first, last), side="right") - 1
+        store.add_sorted(words.view(np.uint8).reshape(-1, BITS // 8), numbers, ids[first:last])
+        if progress is not None:
+            progress(last, len(ids))
+    store.save(folder)
+    np.save(folder / GENOME, genome.codes)
+    if encoder.digest != WindowEncoder.shipped().digest:
+        np.save(folder / ENCODER, encoder.table)
+    _write_manifest(
+        folder, reference=reference, genome=genome, k=k, density=density, encoder=encoder, lists=lists, codes=len(ids)
+    )
+
+
+def check_replaceable(folder: Path) -> None:
     """Refuse to replace a folder that holds anything besides an index: replacing it would delete that, too.
 
     Raises:

@@ -20,7 +20,7 @@ import numpy as np
 from genoseq.align.encode import FORMATS
 from genoseq.align.records import PAIRED, SECONDARY, UNMAPPED, Records
 from genoseq.errors import OutputError, UsageError
-from genoseq.outputs import describe_os_error, is_special, whole_file
+from genoseq.outputs import beside, describe_os_error, is_full, is_special, whole_file
 from genoseq.seqs.batch import ReadBatch
 
 __all__ = ["UnmappedWriter", "alignment_output", "output_format", "unmapped_output"]
@@ -29,8 +29,7 @@ CSI_FROM = 1 << 29
 """Contigs of this length, bp, and more need a CSI index instead of BAI (SAM specification, 5.2)."""
 SORT_MEMORY = "256M"
 """Memory of each sorting thread; more records than fit go to files and are merged."""
-LITTLE = 1 << 20
-"""Free bytes on a device below which a failed write is put down to a full disk."""
+REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Sink(Protocol):
@@ -111,7 +110,7 @@ def _encoder(out: str, kind: str, ordered: bool, threads: int, path: str) -> Ite
     """A child process that encodes what is written to it."""
     mode = "sorted" if ordered else "plain"
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(_scratch(out)) if ordered else ""
+        scratch = stack.enter_context(_scratch(out, path)) if ordered else ""
         said = stack.enter_context(tempfile.TemporaryFile())
         command = [sys.executable, "-P", "-m", "genoseq.align.encode", out, kind, mode, str(threads), scratch, SORT_MEMORY]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
@@ -144,28 +143,31 @@ def _encoder(out: str, kind: str, ordered: bool, threads: int, path: str) -> Ite
 
 
 @contextlib.contextmanager
-def _scratch(out: str) -> Iterator[str]:
+def _scratch(out: str, path: str) -> Iterator[str]:
     """A folder for what does not fit into memory while sorting: hidden, beside the output if that is a file."""
-    beside = None if out == "-" or is_special(out) else Path(out).parent
-    folder = tempfile.mkdtemp(prefix=".", suffix=".sorting", dir=beside)
+    if out == "-" or is_special(out):
+        folder = Path(tempfile.mkdtemp(prefix="genoseq-", suffix=".sorting"))
+    else:
+        folder = beside(Path(os.path.realpath(path)), "sorting")
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise OutputError(describe_os_error(error, path)) from error
     try:
-        yield folder
+        yield str(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _failure(path: str, out: str, what: str) -> str:
-    """What to tell when samtools could not write: a full disk is told as such, since htslib does not say."""
-    room = LITTLE
+    """What to tell when samtools could not write: the reason it names, or a full disk, since htslib often names none."""
+    for number in REFUSALS:
+        if what.endswith(os.strerror(number)):
+            return describe_os_error(OSError(number, what), path)
+    full = False
     with contextlib.suppress(OSError):
-        if out == "-":
-            room = 0 if os.path.samestat(os.fstat(1), os.stat("/dev/full")) else room
-        else:
-            state = os.statvfs(Path(out).parent)
-            room = state.f_bavail * state.f_frsize
-    if room < LITTLE:
-        return describe_os_error(OSError(errno.ENOSPC, what), path)
-    return f"{path}: {what}"
+        full = os.path.samestat(os.fstat(1), os.stat("/dev/full")) if out == "-" else is_full(Path(out).parent)
+    return describe_os_error(OSError(errno.ENOSPC, what), path) if full else f"{path}: {what}"
 
 
 class UnmappedWriter:

@@ -6,18 +6,20 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from genoseq.align.index import Index, build_index, is_index
+from genoseq.align.index import MANIFEST, Index, build_index, check_replaceable, is_index
 from genoseq.embed.window import WindowEncoder
-from genoseq.errors import IndexFormatError, InputError, OutputError
+from genoseq.errors import GenoseqError, IndexFormatError, InputError, OutputError
 from genoseq.kernels import cache_folder
 from genoseq.locks import locked
+from genoseq.log import announce
 from genoseq.outputs import describe_os_error, whole_file
 
-__all__ = ["Registry", "data_folder", "find_index"]
+__all__ = ["Registry", "data_folder", "find_index", "index_folder", "remove_index"]
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,11 @@ def data_folder() -> Path:
         return (Path(base) if base else Path.home() / ".local" / "share") / "genoseq"
     except RuntimeError as error:
         raise OutputError("this user has no home folder; set GENOSEQ_HOME to a folder for indexes") from error
+
+
+def index_folder(name: str) -> Path:
+    """Where the index of this name lies unless a user chose another folder for it."""
+    return data_folder() / "indexes" / name
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,13 @@ class Registry:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
 
     def register(self, name: str, folder: Path) -> Registry:
-        """The registry with one more name; the first one registered becomes the default."""
-        return Registry({**self.paths, name: str(folder.resolve())}, self.default or name)
+        """The registry with one more name. It becomes the default only where there is none, or one whose index is gone.
+
+        A default that stays lets no build, by a workflow in the background say, change what other commands map to.
+        """
+        paths = {**self.paths, name: str(folder.resolve())}
+        stands = self.default is not None and self.default in paths and is_index(paths[self.default])
+        return Registry(paths, self.default if stands else name)
 
     def with_default(self, name: str) -> Registry:
         """The registry with another default.
@@ -106,16 +118,61 @@ class Registry:
         Raises:
             InputError: no such name.
         """
+        self._check(name)
+        return Registry(self.paths, name)
+
+    def without(self, name: str) -> Registry:
+        """The registry without a name; without a default if it was that.
+
+        Raises:
+            InputError: no such name.
+        """
+        self._check(name)
+        paths = {other: path for other, path in self.paths.items() if other != name}
+        return Registry(paths, None if self.default == name else self.default)
+
+    def _check(self, name: str) -> None:
         if name not in self.paths:
             known = ", ".join(self.paths) or "none"
             raise InputError(f"no index is registered as {name!r}; registered: {known}")
-        return Registry(self.paths, name)
+
+
+def remove_index(name: str) -> tuple[Path, bool]:
+    """Unregister an index, and delete its folder if that lies among genoseq's own; return the folder and whether it was deleted.
+
+    A folder of a user's own choice stays, and so does one that another name means or that holds anything else.
+
+    Raises:
+        InputError: no such name.
+        OutputError: the list of indexes cannot be written, or the folder not be deleted.
+    """
+    folder = Path()
+
+    def without(found: Registry) -> Registry:
+        nonlocal folder
+        left = found.without(name)
+        folder = Path(found.paths[name])
+        return left
+
+    left = Registry.change(without).paths
+    if folder.parent != index_folder(name).parent.resolve() or str(folder) in left.values() or not is_index(folder):
+        return folder, False
+    try:
+        check_replaceable(folder)
+    except GenoseqError:
+        return folder, False
+    try:
+        (folder / MANIFEST).unlink()  # first: half of an index is none
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise OutputError(f"{name} is no longer registered, but its folder is left: {describe_os_error(error)}") from error
+    return folder, True
 
 
 def find_index(
     given: str | None, *, threads: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Folder of the index meant by ``-x`` (or ``$GENOSEQ_INDEX``, or the default).
+    """Folder of the index meant by ``-x`` (or ``$GENOSEQ_INDEX``, or the default, which is then logged).
 
     Args:
         given: a folder, a registered name, or a FASTA file, whose index is then built once and cached; None for the default.
@@ -124,30 +181,39 @@ def find_index(
         InputError: nothing fits; the message says how to make an index.
     """
     make = "make one with `genoseq index REF --name NAME`, or give `-x NAME|FOLDER|REF.fa`"
+    choose = "choose another default with `genoseq index --default NAME`"
     source = ""
     if given is None and os.environ.get("GENOSEQ_INDEX"):
         given, source = os.environ["GENOSEQ_INDEX"], " (from GENOSEQ_INDEX)"
     if given is not None and is_index(given):
         return Path(given)
     registry = Registry.load()
+    known = ", ".join(registry.paths) or "none"
+    by_default = given is None
     if given is None:
         given = registry.default
+        if given is None and registry.paths:
+            remedy = f"give `-x NAME`, or {choose.replace('another', 'a')}"
+            raise InputError(f"no index was given and none is the default; registered: {known}", remedy=remedy)
         if given is None:
             raise InputError("no index was given and none is registered", remedy=make)
     path = Path(given)
     if given in registry.paths:
         folder = Path(registry.paths[given])
         if not is_index(folder):
+            others = ", ".join(name for name in registry.paths if name != given)
+            also = f"{choose} ({others}), " if by_default and others else ""
             raise IndexFormatError(
-                f"the index registered as {given!r} is no longer there", path=folder,
-                remedy=f"if it was moved, give its folder; else {make}"
-            )
+                f"the index registered as {given!r}{' (the default)' if by_default else ''} is no longer there", path=folder,
+                remedy=f"if it was moved, give its folder; else {also}{make}; `genoseq index --remove {given}` forgets it"
+            )  # fmt: skip
+        if by_default:
+            log.info("index: %s, the default (-x chooses another)", given)
         return folder
     if path.is_dir():
         raise IndexFormatError(f"this folder{source} is no genoseq index", path=path, remedy=make)
     if path.is_file():
         return _cached(path, threads=threads, progress=progress)
-    known = ", ".join(registry.paths) or "none"
     raise InputError(
         f"no index {given!r}{source}: no such folder or file, and no such name; registered: {known}", remedy=make
     )
@@ -171,7 +237,7 @@ def _cached(reference: Path, *, threads: int, progress: Callable[[int, int], Non
         lock = locked(folder.with_name(f".{folder.name}.lock"), waiting_for=f"it is building the index of {reference}")
         with lock:
             if not _usable(folder, tell=True):
-                log.info("%s: building an index, kept in %s", reference, folder)
+                announce(log, "%s: building an index, kept in %s", reference, folder)
                 build_index(reference, folder, threads=threads, progress=progress)
     except PermissionError as error:
         raise OutputError(f"{parent}: no permission to keep an index here; {elsewhere}") from error

@@ -13,6 +13,7 @@ from genoseq.align.pairing import InsertModel
 from genoseq.align.place import MAX_LENGTH
 from genoseq.align.records import FIRST, PAIRED, PROPER, REVERSE, SECONDARY, UNMAPPED, Records
 from genoseq.kernels import lean_kernel
+from genoseq.log import counted
 from genoseq.seqs.batch import ReadBatch
 
 __all__ = ["CONFIDENT", "Summary"]
@@ -145,7 +146,7 @@ class Summary:
         """One line for the log."""
         c = self.counts
         share = 100 * c["mapped"] / max(c["reads"], 1)
-        text = f"{c['reads']:,} reads, {c['mapped']:,} mapped ({share:.2f} %), {c['mapped_mapq20']:,} with MAPQ >= 20"
+        text = f"{counted(c['reads'], 'read')}, {c['mapped']:,} mapped ({share:.2f} %), {c['mapped_mapq20']:,} with MAPQ >= 20"
         if c["pairs"]:
-            text += f"; {c['proper_pairs']:,} of {c['pairs']:,} pairs proper"
+            text += f"; {c['proper_pairs']:,} of {counted(c['pairs'], 'pair')} proper"
         return f"{text}; {c['reads'] / max(seconds, 1e-9):,.0f} reads/s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -43,13 +43,9 @@ SETTINGS = {
 """Contexts, prior counts and share of each channel."""
 
 MOST_CLASSES = 1 << CLASS_BITS
-HELD_OUT = 20_000
-"""Sequences of one call of ``fit`` or ``partial_fit`` that are held out in turn for calibration, at most."""
 ROWS = 40_000
 """Held-out scores that are kept, at most."""
 SHORTEST_PIECE = 100
-CALIBRATION_WORK = 1 << 22
-"""Symbols of a held-out sequence that are scored at most."""
 
 
 class Calls(NamedTuple):
@@ -119,7 +115,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def __init__(
         self,
         *,
-        mode: Mode = "nucleotide",
+        mode: Mode = "combined",
         strands: Literal["both", "forward"] = "both",
         genetic_code: int | str = 1,
         calibration_folds: int = 5,
@@ -226,7 +222,13 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def call(self, X: Any) -> Calls:
         """Label, probability, margin, bits per symbol and novelty of each sequence, in one pass."""
-        scores = self._scores_of(X)
+        return self._called(self._scores_of(X))
+
+    def call_codes(self, sequences: Flat) -> Calls:
+        """As :meth:`call`, of sequences given as codes (see :func:`genoseq.classify.channels.letters`), which saves checking them."""
+        return self._called(self._scores(sequences))
+
+    def _called(self, scores: _Scores) -> Calls:
         logits = self._logits(scores)
         best = logits.argmax(axis=1)
         ordered = np.sort(logits, axis=1)
@@ -286,14 +288,14 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         channels: list[Channel] = self.channels_
         return channels
 
-    def _begin(self, classes: NDArray[Any]) -> None:
+    def _begin(self, classes: NDArray[Any], settings: Mapping[str, MixtureSettings] = SETTINGS) -> None:
         """Empty counts for these classes."""
         if len(classes) > MOST_CLASSES:
             raise SequenceInputError(f"there are {len(classes)} classes, expected at most {MOST_CLASSES:,}")
         self.classes_ = classes
         self.class_counts_ = np.zeros(len(classes), np.int64)
         self.channels_ = [
-            CHANNELS[name](len(classes), SETTINGS[name], strands=self.strands, code=self.genetic_code) for name in MODES[self.mode]
+            CHANNELS[name](len(classes), settings[name], strands=self.strands, code=self.genetic_code) for name in MODES[self.mode]
         ]
         self.calibration_: Calibration = uncalibrated(len(self.channels_), len(classes))
         self.novelty_ = Novelty(np.empty(0), np.empty((0, 0)))

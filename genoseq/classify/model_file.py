@@ -8,6 +8,7 @@ ever executed. docs/formats.md describes the tensors.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from genoseq import __version__
 from genoseq.classify.calibration import Calibration, Novelty
-from genoseq.classify.estimator import MODES, SETTINGS, ContextMixtureClassifier
+from genoseq.classify.context import MixtureSettings
+from genoseq.classify.estimator import ContextMixtureClassifier
 from genoseq.errors import GenoseqError, IndexFormatError, InputError, Pathlike
 from genoseq.outputs import describe_os_error, whole_file
 
@@ -51,7 +53,7 @@ def save_classifier(model: ContextMixtureClassifier, path: Pathlike) -> str:
         "genoseq": __version__,
         "parameters": {name: getattr(model, name) for name in PARAMETERS},
         "classes": _classes_out(model.classes_),
-        "settings": {name: SETTINGS[name]._asdict() for name in MODES[model.mode]},
+        "settings": {channel.name: dataclasses.asdict(channel.mixture.settings) for channel in model._fitted()},
         "sha256": digest,
     }
     metadata = {"format": FORMAT, "version": str(VERSION), "classifier": json.dumps(content, sort_keys=True)}
@@ -114,12 +116,10 @@ def _tensors(model: ContextMixtureClassifier) -> dict[str, NDArray[Any]]:
 
 def _fill(model: ContextMixtureClassifier, content: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
     """Make an empty model a fitted one."""
-    names = MODES[model.mode]
-    for name in names:
-        own = SETTINGS[name]._asdict()
-        if json.loads(json.dumps(own)) != content["settings"][name]:
-            raise ValueError(f"contexts of the {name} channel differ from those of this version")
-    model._begin(_classes_in(content["classes"]))
+    settings = {
+        name: MixtureSettings(tuple(one["contexts"]), tuple(one["alphas"]), one["share"]) for name, one in content["settings"].items()
+    }
+    model._begin(_classes_in(content["classes"]), settings)
     for channel in model.channels_:
         channel.restore({name.partition(".")[2]: one for name, one in tensors.items() if name.startswith(f"{channel.name}.")})
     model.class_counts_ = np.array(tensors["class_counts"])

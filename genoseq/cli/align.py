@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genoseq.cli.options import threads_option
+from genoseq.cli.options import Whole, threads_option
 
 if TYPE_CHECKING:
     from genoseq.seqs.chunks import ChunkReader
@@ -26,9 +26,24 @@ __all__ = ["align"]
 log = logging.getLogger("genoseq.align")
 
 STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+MANY, FEW = 1000, 0.01
+"""Reads from which on, and share of mapped ones below which, the reference is probably not that of the reads."""
 
 
-@click.command(name="align")
+class _Align(click.Command):
+    """Knows where users of other mappers put the reference."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            hint = "READS and MATES are all. The reference goes to -x: `genoseq align -x REF READS MATES`."
+            raise click.UsageError(f"{error.message.rstrip('.')}: {hint}", ctx) from error
+
+
+@click.command(name="align", cls=_Align)
 @click.argument("reads")
 @click.argument("mates", required=False)
 @click.option("-x", "--index", "index_name", metavar="NAME|DIR|REF", help="Index: a registered name, a folder, or a FASTA.")
@@ -37,10 +52,10 @@ STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option("-p", "--interleaved", is_flag=True, help="READS holds pairs, mates one after the other.")
 @click.option("--sort", "ordered", is_flag=True, help="Sort by coordinate; BAM and CRAM are indexed too.")
 @click.option("-R", "--read-group", metavar="LINE", help=r"Read group, as '@RG\tID:a\tSM:b'.")
-@click.option("--max-secondary", type=click.IntRange(0, 100), default=0, show_default=True, help="Other places to report.")
+@click.option("--max-secondary", type=Whole(0, 100), default=0, show_default=True, help="Other places to report.")
 @click.option("--unmapped-out", metavar="FILE", help="Also write reads without a place (pairs: both mates) as FASTQ[.gz].")
 @click.option("--preset", default="default", show_default=True, help="default, fast or sensitive.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Draws among equal places.")
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True, help="Draws among equal places.")
 @click.option("--summary", metavar="FILE", help="Write counts as JSON.")
 @click.option("--coverage", metavar="FILE", help="Write a figure of the depth along the reference (PNG, PDF or SVG).")
 @threads_option
@@ -76,9 +91,9 @@ def align(
     from genoseq.align.registry import find_index
     from genoseq.align.sam import read_group_line
     from genoseq.align.summary import Summary
-    from genoseq.cli.compiling import announce_compilation
+    from genoseq.align.warm import compile_kernels
     from genoseq.errors import UsageError
-    from genoseq.log import Progress
+    from genoseq.log import Progress, counted
     from genoseq.outputs import whole_file
 
     settings_for(preset, chance=0)  # an unknown preset is told before the index is built
@@ -95,13 +110,17 @@ def align(
     given_index = index_name or os.environ.get("GENOSEQ_INDEX")
     inputs = [path for path in (reads, mates, given_index) if path is not None]
     _check_targets(targets, inputs)
-    announce_compilation()
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(_reader(reads, mates, interleaved))  # first: a missing file is told at once
         with _index_progress() as report:
             folder = find_index(index_name, threads=threads, progress=report)
         _check_targets(targets, [str(path) for path in folder.iterdir()])
         index = Index.open(folder)
+        k, density = index.manifest["k"], index.manifest["density"]
+        contigs = counted(len(index.names), "contig")
+        log.debug("index %s of %s: %d bp in %s, k %d, density %g", folder, index.reference, index.bases, contigs, k, density)
+        log.debug("%s, preset %s, seed %d", counted(threads, "thread"), preset, seed)
+        compile_kernels()
         aligner = Aligner(
             index, threads=threads, preset=preset, secondary=max_secondary, seed=seed,
             read_group=group[1] if group else None,
@@ -126,6 +145,7 @@ def align(
             counts.add(mapped.reads, mapped.records)
             if aside is not None:
                 aside.write(mapped.reads, mapped.records)
+            progress.note = f"{counted(counts.counts['reads'], 'read')}, {counts.counts['mapped']:,} mapped"
             progress.update(reader.position - progress.done)
     seconds = time.monotonic() - began
     if counts.counts["reads"] == 0:
@@ -133,7 +153,8 @@ def align(
     if counts.counts["too_long_reads"]:
         from genoseq.align.place import MAX_LENGTH
 
-        log.warning("%d reads longer than %d bp were written unmapped", counts.counts["too_long_reads"], MAX_LENGTH)
+        number = counts.counts["too_long_reads"]
+        log.warning("%s longer than %d bp: written unmapped", counted(number, "read"), MAX_LENGTH)
     if summary is not None:
         settings = {"preset": preset, "seed": seed, "max_secondary": max_secondary, "paired": paired}
         content = counts.as_dict(inserts=aligner.inserts, seconds=seconds, settings=settings)
@@ -147,10 +168,11 @@ def align(
         from genoseq.report.coverage import draw_coverage
 
         source = "standard input" if reads == "-" else Path(reads).name
-        title = f"{source}{' and mates' if paired else ''} on {index.reference}"
         with whole_file(coverage) as temporary:
-            draw_coverage(counts, temporary, title=title, form=figure_form)
+            draw_coverage(counts, temporary, reads=f"{source}{' and mates' if paired else ''}", form=figure_form)
     log.info(counts.sentence(seconds))
+    if counts.counts["reads"] >= MANY and counts.counts["mapped"] < FEW * counts.counts["reads"]:
+        log.warning("almost nothing maps: is %s (%s) the right genome? -x chooses another", index.reference, folder)
 
 
 def _check_targets(targets: Iterable[str], inputs: Iterable[str]) -> None:
@@ -191,7 +213,7 @@ def _file_behind(path: str) -> tuple[int, int] | None:
 def _reader(reads: str, mates: str | None, interleaved: bool) -> Iterator[ChunkReader | PairReader]:
     """The reads in batches: mates side by side, under one name."""
     from genoseq.align.aligner import BATCH
-    from genoseq.seqs.chunks import read_chunks
+    from genoseq.seqs.chunks import ChunkReader, read_chunks
     from genoseq.seqs.pairs import read_interleaved_chunks, read_pair_chunks
 
     if mates is not None:
@@ -201,6 +223,8 @@ def _reader(reads: str, mates: str | None, interleaved: bool) -> Iterator[ChunkR
     else:
         reader = read_chunks(reads, batch_size=BATCH)
     with contextlib.closing(reader):
+        if not isinstance(reader, ChunkReader):
+            reader.check_formats()
         yield reader
 
 

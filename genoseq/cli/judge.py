@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genoseq.cli.options import Whole
+
 __all__ = ["judge"]
 
 
@@ -14,12 +16,12 @@ __all__ = ["judge"]
 @click.option(
     "-n",
     "--number",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     help="Reads or pairs that were given to the mapper; needed to find lost ones.",
 )
 @click.option(
     "--tolerance",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     default=40,
     show_default=True,
     help="Largest distance in bp from the true start, clipped bases counted back.",

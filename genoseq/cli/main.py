@@ -129,7 +129,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except _Terminated:
         return _report("terminated", TERMINATED, debug=debug)
     except click.ClickException as error:
-        error.show()
+        _with_place(error).show()
         return error.exit_code
     except GenoseqError as error:
         return _report(f"error: {error}", error.exit_code, debug=debug)
@@ -151,6 +151,16 @@ def main(args: Sequence[str] | None = None) -> int:
     finally:
         if before is not None:
             _on_terminate(before)
+
+
+def _with_place(error: click.ClickException) -> click.ClickException:
+    """The error; of an option that stands behind the command but belongs before it, one that says so."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.ctx.parent is None:
+        return error
+    if error.option_name not in {name for parameter in cli.params for name in parameter.opts}:
+        return error
+    place = f"it goes before the command, as in `genoseq {error.option_name} {error.ctx.info_name} ...`"
+    return click.UsageError(f"No such option {error.option_name} of {error.ctx.info_name}: {place}.", error.ctx)
 
 
 def _report(text: str, status: int, *, debug: bool) -> int:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
+from genoseq.cli.options import Whole
+
 __all__ = ["simulate"]
 
 
 @click.command(name="simulate")
 @click.argument("reference", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
-    "-n", "--number", type=click.IntRange(min=0), default=10000, show_default=True, help="Reads, or pairs of reads."
+    "-n", "--number", type=Whole(0), default=10000, show_default=True, help="Reads, or pairs of reads."
 )
 @click.option(
     "-l",
@@ -60,7 +62,7 @@ __all__ = ["simulate"]
     metavar="MEAN SD",
     help="Fragment length in bp, outer ends of both mates.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same bytes.")
+@click.option("--seed", type=Whole(0), default=1, show_default=True, help="Same seed, same bytes.")
 @click.option(
     "-o",
     "--output",

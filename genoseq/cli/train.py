@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genoseq.cli.options import Whole
+
 if TYPE_CHECKING:
     from genoseq.train.language_recipe import LanguageRecipe
     from genoseq.train.window_recipe import WindowRecipe
@@ -25,7 +27,7 @@ __all__ = ["train"]
     show_default=True,
     help="Folder to make: the weights, recipe.yaml, metrics.json, training.png.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Use this seed instead of the recipe's.")
+@click.option("--seed", type=Whole(0), help="Use this seed instead of the recipe's.")
 @click.option(
     "--evaluate",
     "genomes",

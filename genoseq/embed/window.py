@@ -98,7 +98,7 @@ class WindowEncoder:
                     )
                 table = opened.get_tensor("table")
         except FileNotFoundError as error:
-            raise InputError(f"{file}: no such file") from error
+            raise InputError("no such file; give a folder made by `genoseq train`", path=file) from error
         except (SafetensorError, OSError) as error:
             raise InputError(f"{file}: cannot be read as safetensors: {error}") from error
         try:

@@ -30,6 +30,12 @@ COLOURS = {
     "last": "#000000",
 }
 OTHER = "#7F7F7F"
+HARDLY = 0.01
+"""Share of reads placed below which a curve would be invisible."""
+CLEAR_ABOVE, CLEAR_BESIDE = 3, 8
+"""Least ratio of a tick to the one for no error, so that their labels stand apart: one above, one beside the other."""
+MOST_TICKS = 5
+"""Ticks on an axis of errors at most, besides the one for no error."""
 STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 FONT = 8
 
@@ -39,6 +45,8 @@ class _Style(NamedTuple):
     line: str
     marker: str
     width: float
+    above: float
+    """Order of drawing: genoseq's lines last, so that those of others that run along them do not hide them."""
 
 
 def _styles(results: Sequence[Result]) -> dict[str, _Style]:
@@ -50,7 +58,8 @@ def _styles(results: Sequence[Result]) -> dict[str, _Style]:
         rank = used.get(family, 0)
         used[family] = rank + 1
         line, marker = STYLES[rank % len(STYLES)]
-        styles[tool] = _Style(COLOURS.get(family, OTHER), line, marker, 2.0 if family == "genoseq" else 1.2)
+        own = family == "genoseq"
+        styles[tool] = _Style(COLOURS.get(family, OTHER), line, marker, 2.0 if own else 1.2, (4.0 if own else 3.0) - 0.1 * rank)
     return styles
 
 
@@ -82,6 +91,15 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=FONT, handlelength=2.8)
 
 
+def _described(results: Sequence[Result], read_set: str) -> str:
+    """What the reads of a set are, for a title; its name if they are several things."""
+    kinds = {(100 * row.divergence, row.paired) for row in results if row.read_set == read_set}
+    if len(kinds) != 1:
+        return read_set
+    ((edits, paired),) = kinds
+    return f"{'pairs, ' if paired else ''}{edits:.3g} % edits"
+
+
 def draw_accuracy(results: Sequence[Result], path: Path) -> None:
     """Correct and wrong reads (%) against divergence (%), single reads."""
     single = [result for result in results if not result.paired]
@@ -101,6 +119,7 @@ def draw_accuracy(results: Sequence[Result], path: Path) -> None:
                     marker=style.marker,
                     markersize=3.5,
                     linewidth=style.width,
+                    zorder=style.above,
                     label=rows[0].label,
                 )
         _clean(left, title="Correct", x="edits, % of bases", y="reads, %")
@@ -116,7 +135,8 @@ def draw_accuracy(results: Sequence[Result], path: Path) -> None:
 def draw_error_curves(results: Sequence[Result], path: Path, *, read_set: str) -> None:
     """Cumulative error of one read set: against the lowest mapping quality accepted, and reads placed against error.
 
-    A point without a wrong read stands at the lower edge, half of one read in all reads.
+    A point without a wrong read stands at the lower edge, half of one read in all reads. A tool that places hardly any has no
+    line, and the legend says so.
     """
     rows = [result for result in results if result.read_set == read_set and result.curve]
     with _figure(path, 7.6, 3.2) as figure:
@@ -125,6 +145,9 @@ def draw_error_curves(results: Sequence[Result], path: Path, *, read_set: str) -
         styles = _styles(results)
         for row in rows:
             style = styles[row.tool]
+            if row.curve[-1].placed < HARDLY * row.reads:
+                left.plot([], [], color=style.colour, label=f"{row.label} (places under {100 * HARDLY:g} %)")
+                continue
             error = [max(point.error, floor) for point in row.curve]
             quality = [point.quality for point in row.curve]
             placed = [100 * point.placed / row.reads for point in row.curve]
@@ -132,17 +155,20 @@ def draw_error_curves(results: Sequence[Result], path: Path, *, read_set: str) -
                 "color": style.colour,
                 "linestyle": style.line,
                 "linewidth": style.width,
+                "zorder": style.above,
                 "label": row.label,
             }
             left.step(quality[::-1], error[::-1], where="pre", **look)
             right.plot(error, placed, marker=style.marker, markersize=2.2, **look)
-        _clean(left, title=f"Wrong among placed, {read_set}", x="MAPQ at least", y="share of wrong reads")
-        _clean(right, title=f"Placed at a given error, {read_set}", x="share of wrong reads", y="reads placed, %")
+        of = _described(rows, read_set)
+        _clean(left, title=f"Wrong by MAPQ, {of}", x="MAPQ at least", y="share of wrong reads")
+        _clean(right, title=f"Placed by error, {of}", x="share of wrong reads", y="reads placed, %")
         left.set_yscale("log")
         right.set_xscale("log")
-        decades = [10.0**power for power in range(-7, 1) if 10.0**power > 3 * floor]
-        for axis in (left.yaxis, right.xaxis):
-            axis.set_major_locator(FixedLocator([floor, *decades]))
+        for axis, apart in ((left.yaxis, CLEAR_ABOVE), (right.xaxis, CLEAR_BESIDE)):
+            decades = [10.0**power for power in range(-7, 1) if 10.0**power > apart * floor]
+            every = -(-len(decades) // MOST_TICKS)
+            axis.set_major_locator(FixedLocator([floor, *decades[::-1][::every]]))
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(
                 FuncFormatter(lambda share, _: "none" if share < 1.5 * floor else f"{100 * share:g} %")
@@ -199,7 +225,7 @@ def draw_speed(results: Sequence[Result], path: Path, *, read_sets: Sequence[str
             axes.set_xlim(lowest, highest)
             axes.xaxis.set_major_formatter(FuncFormatter(_number))
             axes.xaxis.set_minor_locator(NullLocator())
-            _clean(axes, title=read_set, x=f"reads/s, {results[0].threads} threads", y="", grid="x")
+            _clean(axes, title=_described(results, read_set), x=f"reads/s, {results[0].threads} threads", y="", grid="x")
             axes.tick_params(axis="y", length=0)
 
 

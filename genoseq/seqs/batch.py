@@ -85,7 +85,8 @@ def batch_of(records: Sequence[Record], *, first_record: int, has_quality: bool,
 def _flat(items: list[bytes]) -> tuple[Bytes, Offsets]:
     offsets = np.zeros(len(items) + 1, np.int64)
     np.cumsum([len(item) for item in items], out=offsets[1:])
-    return np.frombuffer(b"".join(items), np.uint8), offsets
+    flat = np.frombuffer(bytearray().join(items), np.uint8)  # one that can be written: kernels are compiled for each kind
+    return flat, offsets
 
 
 def joined(first: ReadBatch, second: ReadBatch) -> ReadBatch:

@@ -102,7 +102,7 @@ class ChunkReader:
             InputError: as :func:`genoseq.seqs.fastx.read_fastx`.
         """
         with self._stream:
-            self._recognise()
+            self.recognise()
             while self.fastq is not None:
                 part, status = self._scan()
                 if status == ODD:
@@ -111,8 +111,8 @@ class ChunkReader:
                 yield part
             yield from self._plain(None)
 
-    def _recognise(self) -> None:
-        """Set the format from the first bytes; leave it None where the plain reader must look."""
+    def recognise(self) -> None:
+        """Set ``fastq`` from the first bytes, if they tell; where they do not, the plain reader will look."""
         while self._end < 4 and not self._ended:
             self._fill()
         head = self._buffer[: min(self._end, 4)].tobytes()
@@ -172,17 +172,19 @@ class ChunkReader:
         return batch, status
 
     def _extract(self, view: Bytes, table: NDArray[np.int64]) -> ReadBatch:
-        names, name_offsets = copy_pieces(view, table[:, NAME], table[:, NAME_END])
+        # Contiguous, whatever the number of records: kernels are compiled for each kind of array, and a column of one row is one.
+        columns = np.ascontiguousarray(table.T)
+        names, name_offsets = copy_pieces(view, columns[NAME], columns[NAME_END])
         offsets: Offsets = np.zeros(len(table) + 1, np.int64)
-        np.cumsum(table[:, LENGTH], out=offsets[1:])
-        seq = copy_bases(view, table[:, START], offsets, bool(self.fastq))
+        np.cumsum(columns[LENGTH], out=offsets[1:])
+        seq = copy_bases(view, columns[START], offsets, bool(self.fastq))
         qual = np.empty(0, np.uint8)
         if self.fastq:
-            qual, _ = copy_pieces(view, table[:, END], table[:, END] + table[:, LENGTH])
+            qual, _ = copy_pieces(view, columns[END], columns[END] + columns[LENGTH])
         comments = comment_offsets = None
         if self._keep_comments:
-            starts = np.minimum(table[:, NAME_END] + 1, table[:, HEADER_END])
-            comments, comment_offsets = copy_pieces(view, starts, table[:, HEADER_END])
+            starts = np.minimum(columns[NAME_END] + 1, columns[HEADER_END])
+            comments, comment_offsets = copy_pieces(view, starts, columns[HEADER_END])
         batch = ReadBatch(
             names, name_offsets, seq, offsets, qual, bool(self.fastq), self.records, comments, comment_offsets
         )

@@ -19,6 +19,7 @@ from typing import NoReturn
 import numpy as np
 
 from genoseq.errors import InputError, Pathlike
+from genoseq.log import counted
 from genoseq.seqs.alphabet import UPPER
 from genoseq.seqs.record import Record
 from genoseq.seqs.stream import ByteStream, open_bytes
@@ -30,6 +31,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GRAPHIC = bytes(range(33, 127))
 BASES = bytes(int(letter) for letter in np.flatnonzero(UPPER))
 TRUNCATED = "it may be truncated: copy or download it again"
+DAMAGED = "the file is damaged at this record: copy or download it again, or remove the record"
 PROTEIN_ONLY = b"EFILJOPQZ*"
 SAM_HEADER = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
 
@@ -103,7 +105,7 @@ class RecordReader:
             found = next(self._lines, None)
         except InputError as error:
             last = f"the last complete record is {self.records} ({self._last_name!r})"
-            state = last if self.records else "no record is complete"
+            state = last if self.records else "no complete record could be read before that"
             raise InputError(f"{error.message}; {state}", path=self._path, remedy=error.remedy) from error
         if found is None:
             return None
@@ -136,9 +138,12 @@ class RecordReader:
                 "is a web page (HTML or XML), expected FASTA or FASTQ", "the download failed: get the file itself"
             )
         if b"\0" in header and not header.startswith((b">", b"@")):
-            self._fail("holds binary data, expected FASTA or FASTQ text")
+            self._fail("holds binary data, expected FASTA or FASTQ text", "is it the right file?")
         if not header.startswith((b">", b"@")):
-            self._fail(f"is neither FASTA nor FASTQ: expected '>' or '@', found {_quoted(header)}")
+            self._fail(
+                f"is neither FASTA nor FASTQ: expected '>' or '@', found {_quoted(header)}",
+                "give a file of sequences, or remove what stands before the first record",
+            )
         return header.startswith(b"@")
 
     def _read_name(self, header: bytes) -> tuple[str, str]:
@@ -146,7 +151,7 @@ class RecordReader:
         at = min((place for place in (text.find(b" "), text.find(b"\t")) if place >= 0), default=len(text))
         name, comment = text[:at], text[at + 1 :]
         if not name:
-            self._fail(f"has no name: expected one right after {_quoted(header[:1])}")
+            self._fail(f"has no name: expected one right after {_quoted(header[:1])}", "name the record")
         illegal = name.translate(None, GRAPHIC)
         if illegal:
             self._fail(
@@ -201,7 +206,7 @@ class RecordReader:
             if line.startswith(b"+"):
                 break
             if line.startswith(b"@"):
-                self._fail("expected a '+' line after the sequence, found the next record")
+                self._fail("expected a '+' line after the sequence, found the next record", DAMAGED)
             self._check_bases(line, wrapped=any(parts))
             parts.append(line)
         sequence = b"".join(parts)
@@ -229,14 +234,14 @@ class RecordReader:
                 self._line -= len(lines) - at
                 got = sum(len(line) for line in lines[:at])
             self._fail(
-                f"quality has {got} characters, sequence has {length}" + (" (the file ends here)" if ended else ""),
-                TRUNCATED if ended else None,
+                f"quality has {counted(got, 'character')}, sequence has {length}" + (" (the file ends here)" if ended else ""),
+                TRUNCATED if ended else DAMAGED,
             )
         quality = b"".join(lines)
         illegal = quality.translate(None, GRAPHIC)
         if illegal:
             column = quality.index(illegal[:1]) + 1
-            self._fail(f"illegal character {_quoted(illegal[:1])} in the quality (column {column})")
+            self._fail(f"illegal character {_quoted(illegal[:1])} in the quality (column {column})", DAMAGED)
         return quality
 
     def _fail(self, message: str, remedy: str | None = None) -> NoReturn:

@@ -113,7 +113,8 @@ class _Builder:
     def add(self, batch: ReadBatch) -> None:
         """Append the contigs of one batch."""
         if batch.has_quality:
-            self._fail("is FASTQ, expected a genome in FASTA", "give the reference genome first, then the reads")
+            remedy = "these seem to be reads: it is `genoseq index REF`, and `genoseq align -x REF READS`"
+            self._fail("is FASTQ, expected a genome in FASTA", remedy)
         text = batch.names.tobytes().decode("ascii")
         ends = batch.name_offsets.tolist()
         names = [text[start:end] for start, end in pairwise(ends)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 
 from genoseq.errors import InputError, Pathlike, UsageError
+from genoseq.log import counted
 from genoseq.seqs.batch import ReadBatch, first_unpaired, interleave
 from genoseq.seqs.chunks import ChunkReader, read_chunks
 
@@ -42,6 +43,28 @@ class PairReader:
         for reader in self._readers:
             reader.close()
 
+    def check_formats(self) -> None:
+        """Refuse, before any batch is read, a FASTA file beside a FASTQ file. Pipes are left alone: they may have an order.
+
+        Raises:
+            InputError: the files have two formats.
+        """
+        if all(os.path.isfile(reader.path) for reader in self._readers):
+            for reader in self._readers:
+                reader.recognise()
+            self._check_one_format(*(reader.fastq for reader in self._readers))
+
+    def _check_one_format(self, *fastq: bool | None) -> None:
+        if not {True, False} <= set(fastq):
+            return
+        paths = [reader.path for reader in self._readers]
+        fasta, other = (paths[fastq.index(kind)] for kind in (False, True))
+        kinds = ", ".join(f"{path} is {'FASTQ' if kind else 'FASTA'}" for path, kind in zip(paths, fastq, strict=True))
+        raise InputError(
+            f"the files of a pair must have one format: {kinds}",
+            remedy=f"if {fasta} is the reference, give it with -x (`genoseq align -x {fasta} {other}`); else {REMEDY}",
+        )
+
     def __iter__(self) -> Iterator[ReadBatch]:
         """Yield the batches.
 
@@ -59,9 +82,8 @@ class PairReader:
     def _two_files(self) -> Iterator[ReadBatch]:
         one, two = self._readers
         for first, second in zip_longest(one, two):
-            if first is not None and second is not None and first.has_quality != second.has_quality:
-                kinds = [f"{reader.path} is {'FASTQ' if reader.fastq else 'FASTA'}" for reader in self._readers]
-                raise InputError(f"the files of a pair must have one format: {', '.join(kinds)}", remedy=REMEDY)
+            if first is not None and second is not None:
+                self._check_one_format(first.has_quality, second.has_quality)
             if first is None or second is None or len(first) != len(second):
                 self._fail_unequal(first, second)
             yield interleave(first, second)
@@ -87,7 +109,7 @@ class PairReader:
         total = longer.first_record + counts[short]
         short_path, long_path = self._readers[short].path, self._readers[1 - short].path
         raise InputError(
-            f"ends after {total} records, but {long_path} has more: its record {total + 1}, "
+            f"ends after {counted(total, 'record')}, but {long_path} has more: its record {total + 1}, "
             f"{longer.name(counts[short])!r}, has no mate",
             path=short_path,
             record=total + 1,
@@ -106,7 +128,7 @@ class PairReader:
                 f"the mates are named {names} (in {paths[1]}), expected one name",
                 path=paths[0],
                 record=number,
-                remedy=REMEDY,
+                remedy=REMEDY if number > 1 else f"{REMEDY}; or is {paths[0]} the reference? Give that with -x",
             )
         raise InputError(
             f"the mates are named {names}, expected one name",

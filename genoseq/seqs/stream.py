@@ -23,6 +23,7 @@ __all__ = ["ByteStream", "open_bytes"]
 logger = logging.getLogger(__name__)
 
 RAW = 1 << 18  # bytes read from the file at a time
+PIECE = 1 << 14  # bytes decompressed at a time: so much before a damaged place may be lost
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 NOT_READ = {
@@ -86,7 +87,8 @@ class ByteStream:
         """Fill ``target`` (uint8) from the start with as many bytes as are at hand, at least one; 0 at the end.
 
         Raises:
-            InputError: the compressed data are truncated or damaged. All bytes before that place were given out first.
+            InputError: the compressed data are truncated or damaged. The bytes before that place were given out first, but for
+                those that share the last 16 kB with it.
         """
         if not len(target):
             return 0
@@ -183,12 +185,13 @@ class ByteStream:
                 raise self._damaged(f"the {self.compression} data are truncated")
             assert self._member is not None
             try:
-                given = self._member.decompress(data)
+                given = self._member.decompress(data[:PIECE])
             except _decompression_errors(self.compression) as error:
                 raise self._damaged(f"the {self.compression} data are damaged ({error})") from error
             self._last_member_size += len(given)
+            self._left = data[PIECE:]
             if self._member.eof:
-                self._left = self._member.unused_data
+                self._left = self._member.unused_data + self._left
                 self._member = None
                 self._members += 1
             if given:

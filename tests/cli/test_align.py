@@ -522,15 +522,6 @@ def test_a_cache_that_cannot_be_written(spawn: Runner, sample: Path, index: Path
     assert (refused.status, "set GENOSEQ_CACHE" in refused.err) == (1, True)
 
 
-@pytest.mark.slow
-def test_the_first_run_says_that_it_compiles(spawn: Runner, sample: Path, reads: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "GENOSEQ_CACHE": str(tmp_path / "fresh")}
-    first = spawn("index", sample / "phix174.fa", "-o", tmp_path / "i", env=environment)
-    assert first.err.count("compiling for this machine (once, about a minute)\n") == 1
-    second = spawn("index", sample / "phix174.fa", "-o", tmp_path / "i", env=environment)
-    assert (second.status, "compiling" in second.err) == (0, False)
-
-
 def test_no_message_where_nothing_is_compiled(genoseq: Runner, spawn: Runner, index: Path, reads: Path) -> None:
     genoseq("align", reads, "-x", index)
     assert "compiling" not in spawn("align", reads, "-x", index).err
@@ -550,6 +541,76 @@ def test_a_full_disk_under_the_cache_costs_no_run(
 
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
     assert double(4) == 8
+
+
+def test_the_default_index_is_named_when_it_is_taken(genoseq: Runner, sample: Path, reads: Path) -> None:
+    genoseq("index", sample / "phix174.fa", "--name", "phix")
+    told = "genoseq: index: phix, the default (-x chooses another)\n"
+    assert genoseq("align", reads).err.startswith(told)
+    assert told not in genoseq("align", reads, "-x", "phix").err
+    assert genoseq("-q", "align", reads).err == ""
+
+
+def test_reads_of_another_genome_are_told(genoseq: Runner, sample: Path, index: Path, tmp_path: Path, reads: Path) -> None:
+    done = genoseq("align", sample / "portiera_R1.fastq.gz", "-x", index)
+    assert (done.status, len(done.records)) == (0, 1750)
+    hint = f"almost nothing maps: is phix174.fa ({index}) the right genome? -x chooses another"
+    assert done.err.splitlines()[-1] == f"genoseq: warning: {hint}"
+    few = tmp_path / "few.fq"
+    few.write_text(fastq((f"r{i}", "AC" * 40) for i in range(999)))
+    assert "almost nothing" not in genoseq("align", few, "-x", index).err
+    some = tmp_path / "some.fq"
+    some.write_text(few.read_text() + "".join("\n".join(reads.read_text().splitlines()) + "\n"))
+    assert "almost nothing" not in genoseq("align", some, "-x", index).err
+
+
+def test_the_reference_where_bwa_wants_it_is_told(
+    genoseq: Runner, sample: Path, index: Path, reads: Path, pairs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    three = genoseq("align", sample / "phix174.fa", *pairs)
+    assert (three.status, three.out) == (2, b"")
+    assert "The reference goes to -x: `genoseq align -x REF READS MATES`." in three.err
+    two = genoseq("align", sample / "phix174.fa", reads)  # before any index is looked for
+    assert (two.status, two.out) == (1, b"")
+    assert f"give it with -x (`genoseq align -x {sample / 'phix174.fa'} {reads}`)" in two.err
+    fasta = tmp_path / "reads.fa"
+    fasta.write_text(">r\nACGTACGT\n")
+    both = genoseq("align", sample / "phix174.fa", fasta, "-x", index)
+    assert (both.status, f"is {sample / 'phix174.fa'} the reference? Give that with -x" in both.err) == (1, True)
+
+
+def test_reads_and_reference_the_wrong_way_round(genoseq: Runner, sample: Path, reads: Path) -> None:
+    done = genoseq("align", "-x", reads, sample / "phix174.fa")
+    assert (done.status, done.out) == (1, b"")
+    assert "these seem to be reads: it is `genoseq index REF`, and `genoseq align -x REF READS`" in done.err
+
+
+def test_details(genoseq: Runner, index: Path, pairs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genoseq.log.LINE_EVERY", 0.0)
+    lines = genoseq("-v", "align", *pairs, "-x", index, "-t", 1).err.splitlines()
+    assert lines[:2] == [
+        f"genoseq: index {index} of phix174.fa: 5386 bp in 1 contig, k 6, density 0.5",
+        "genoseq: 1 thread, preset default, seed 0",
+    ]
+    assert any(line.startswith("genoseq: inserts: ") and "learned from 60 clear pairs" in line for line in lines)
+    assert any(line.startswith("genoseq: mapping: 100% of ") and line.endswith("; 120 reads, 120 mapped") for line in lines)
+    assert len(genoseq("align", *pairs, "-x", index).err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["-v", "--verbose", "-q", "--debug"])
+def test_an_option_behind_the_command_that_belongs_before_it(genoseq: Runner, reads: Path, option: str) -> None:
+    done = genoseq("align", reads, option)
+    assert done.status == 2
+    assert f"it goes before the command, as in `genoseq {option} align ...`." in done.err
+    assert "goes before" not in genoseq("align", reads, "--nonsense").err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "span"), [("--max-secondary", "abc", "from 0 to 100"), ("--max-secondary", "101", "from 0 to 100"), ("-t", "0", "of 1 or more")]
+)
+def test_a_number_that_is_none(genoseq: Runner, reads: Path, option: str, value: str, span: str) -> None:
+    done = genoseq("align", reads, option, value)
+    assert (done.status, f"{value!r} is not a whole number {span}." in done.err) == (2, True)
 
 
 def test_the_command_line_in_the_header_is_one_line(genoseq: Runner, index: Path, tmp_path: Path, reads: Path) -> None:

@@ -7,11 +7,11 @@ import gzip
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pysam
 import pytest
-from runs import Runner, Start, opposite, record, wait_until
+from runs import Runner, Start, opposite, record, rights_can_be_given_up, run_without_rights, wait_until
 
 from genoseq.align.index import Index
 from genoseq.align.registry import Registry
@@ -40,13 +40,18 @@ def bam_bytes(tmp_path: Path) -> bytes:
 
 GOOD = record("a", "ACGT" * 20) + record("b", "GGTA" * 20)
 PACKED = gzip.compress(GOOD.encode() * 2000)
+NOISE = random.Random(3)
+LONG_PACKED = gzip.compress("".join(record(f"r{i}", "".join(NOISE.choices("ACGT", k=150))) for i in range(1500)).encode())
 WRONG_READS = {
     "truncated gzip": (PACKED[:-20], "the gzip data are truncated; the last complete record is "),
     "damaged gzip": (PACKED[:40] + b"\0\0\0\0" + PACKED[44:], "the gzip data are damaged"),
-    "random bytes": (random.Random(2).randbytes(5000), "record 1 (line 1): is neither FASTA nor FASTQ"),
+    "gzip damaged behind the middle": (
+        LONG_PACKED[:-30_000] + b"\xff" * 20_000 + LONG_PACKED[-10_000:], "; the last complete record is ",
+    ),
+    "random bytes": (random.Random(2).randbytes(5000), "; give a file of sequences, or remove what stands before"),
     "HTML": (b"<!DOCTYPE html>\n<html></html>\n", "is a web page (HTML or XML), expected FASTA or FASTQ"),
-    "quality too short": (record("q", "ACGT", "III").encode(), "record 1 (line 4): quality has 3 characters, sequence has 4"),
-    "quality too long": ((GOOD + record("q", "ACGT", "IIIII")).encode(), "record 3 (line 12): quality has 5 characters"),
+    "quality too short": (record("q", "ACGT", "III").encode(), "record 1 (line 4): quality has 3 characters, sequence has 4 (the file ends here); it may be"),
+    "quality too long": ((GOOD + record("q", "ACGT", "IIIII")).encode(), "has 5 characters, sequence has 4; the file is damaged at this record: copy"),
     "ends inside a record": ((GOOD + "@c\nACGT\n").encode(), "record 3 (line 10): the file ends inside this record"),
     "protein": (b">p\nMKVLAAEF\n", "record 1 (line 2): illegal character 'L'"),
     "bzip2": (b"BZh91AY&SY", "is compressed with bzip2"),
@@ -131,7 +136,7 @@ def test_odd_reads_are_all_written_once(
         out = tmp_path / f"o.{ending}"
         done = genoseq("align", path, "-x", index, "-o", out)
         assert done.status == 0
-        assert "2 reads longer than 4096 bp were written unmapped" in done.err
+        assert "2 reads longer than 4096 bp: written unmapped" in done.err
         found = [line.split("\t") for line in pysam.samtools.view(str(out)).splitlines()]
         assert [fields[0] for fields in found] == [*given, "twice"]
         by_name = {fields[0]: fields for fields in found[:-1]}
@@ -367,6 +372,23 @@ def test_outputs_at_impossible_places(genoseq: Runner, index: Path, reads: Path,
     assert sorted(os.listdir(tmp_path)) == sorted(["reads.fq", name])
 
 
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no /sys")
+@pytest.mark.parametrize("name", ["a.sam", "a.bam"])
+@pytest.mark.parametrize("extra", [[], ["--sort"]])
+def test_a_place_where_nobody_may_write_is_not_called_full(
+    genoseq: Runner, index: Path, reads: Path, name: str, extra: list[str]
+) -> None:
+    done = genoseq("align", reads, "-x", index, "-o", f"/sys/{name}", *extra)
+    assert done.status == 1
+    assert done.err.startswith(f"genoseq: error: /sys/{name}: ") and "permi" in done.err
+    assert "space" not in done.err and ".part" not in done.err
+
+
+def test_reads_that_are_not_there_say_what_to_check(genoseq: Runner, index: Path) -> None:
+    done = genoseq("align", "missing.fq", "-x", index)
+    assert done.err == "genoseq: error: missing.fq: no such file or folder; check the name, and the folder you are in\n"
+
+
 def test_an_output_that_is_an_input_is_refused(
     genoseq: Runner, sample: Path, pairs: tuple[Path, Path], tmp_path: Path, own_home: Path
 ) -> None:
@@ -462,16 +484,6 @@ def test_a_full_disk_while_indexing(genoseq: Runner, sample: Path, small_disk: C
     assert list(own_home.iterdir()) == []
 
 
-NO_OVERRIDE = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-
-
-def run_without_rights(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command for a user to whom permissions apply (to root they do not), and who has none of our folders."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GENOSEQ", "XDG", "HOME"))}
-    command = [*(NO_OVERRIDE if os.getuid() == 0 else []), sys.executable, "-m", "genoseq", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, env={**environment, **variables})
-
-
 @pytest.fixture
 def public(index: Path, reads: Path, sample: Path) -> Iterator[Path]:
     """A folder that everybody can read and nobody can write, with an index, reads and a reference."""
@@ -481,10 +493,7 @@ def public(index: Path, reads: Path, sample: Path) -> Iterator[Path]:
     shutil.copy(sample / "phix174.fa", folder / "ref.fa")
     for path in (folder, folder / "idx"):
         path.chmod(0o555)
-    if os.getuid() == 0 and (
-        shutil.which("setpriv") is None
-        or subprocess.run([*NO_OVERRIDE, "touch", folder / "probe"], capture_output=True).returncode == 0
-    ):
+    if not rights_can_be_given_up(folder):
         pytest.skip("root may write anywhere, and cannot give that up here")
     yield folder
     folder.chmod(0o755)
@@ -542,6 +551,8 @@ def test_killed_while_mapping(
         pipe.write(record("a", phix[:100]))
         pipe.flush()
         wait_until(lambda: list(tmp_path.glob(".*.sorting")))
+        (left,) = tmp_path.glob(".*.sorting")
+        assert re.fullmatch(rf"\.o\.{ending}\.{child.pid}-[0-9a-f]{{8}}\.sorting", left.name)  # as docs/formats.md says
         child.kill()
         assert child.wait() == -signal.SIGKILL
     time.sleep(1.5)  # what the encoder could still do, it has done

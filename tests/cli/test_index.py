@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def test_a_reference_is_registered_by_its_file_name_and_the_first_is_the_default
     done = genoseq("index", sample / "phix174.fa")
     assert done.status == 0
     name, folder, bases, contigs, *_ = done.out.decode().split("\t")
-    assert (name, folder, bases, contigs) == ("phix174", str(own_home / "indexes" / "phix174"), "5386 bp", "1 contigs")
+    assert (name, folder, bases, contigs) == ("phix174", str(own_home / "indexes" / "phix174"), "5386 bp", "1 contig")
     assert Index.open(folder).names == ["NC_001422.1"]
     assert genoseq("index", sample / "phix174.fa", "--name", "second").status == 0
     assert Registry.load() == Registry({"phix174": folder, "second": str(own_home / "indexes" / "second")}, default="phix174")
@@ -112,7 +114,7 @@ def test_an_unknown_default_lists_the_names(genoseq: Runner, sample: Path) -> No
     assert done.err == "genoseq: error: no index is registered as 'phix'; registered: phix174\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--list", "ref.fa"], ["--default", "a", "ref.fa"]])
+@pytest.mark.parametrize("arguments", [[], ["--list", "ref.fa"], ["--default", "a", "ref.fa"], ["--remove", "a", "ref.fa"]])
 def test_wrong_usage(genoseq: Runner, arguments: list[str]) -> None:
     done = genoseq("index", *arguments)
     assert (done.status, done.out) == (2, b"")
@@ -120,7 +122,7 @@ def test_wrong_usage(genoseq: Runner, arguments: list[str]) -> None:
 
 def test_the_log_goes_to_standard_error_and_quiet_silences_it(genoseq: Runner, sample: Path) -> None:
     said = genoseq("index", sample / "phix174.fa")
-    assert "5386 bp in 1 contigs" in said.err
+    assert "5386 bp in 1 contig;" in said.err
     assert len(said.lines) == 1
     assert genoseq("-q", "index", sample / "phix174.fa").err == ""
 
@@ -130,6 +132,80 @@ def test_a_name_taken_over_by_another_genome_is_told(genoseq: Runner, sample: Pa
         done = genoseq("index", sample / source, "--name", "ref", "-o", tmp_path / folder)
         assert done.status == 0
         assert ("meant another genome before" in done.err) == (folder == "three")
+
+
+def test_a_name_that_moves_to_another_folder_is_told(genoseq: Runner, sample: Path, tmp_path: Path) -> None:
+    for folder, told in (("one", False), ("one", False), ("two", True)):
+        done = genoseq("index", sample / "phix174.fa", "-o", tmp_path / folder)
+        assert (done.status, "the name phix174 meant" in done.err) == (0, told)
+    assert f"the name phix174 meant {tmp_path / 'one'} before and now means {tmp_path / 'two'}; --name gives" in done.err
+
+
+def test_the_index_of_another_genome_that_is_replaced_is_told(genoseq: Runner, sample: Path, tmp_path: Path, own_home: Path) -> None:
+    genoseq("index", sample / "phix174.fa", "--name", "ref")
+    genoseq("index", sample / "phix174.fa", "--name", "ref", "-o", tmp_path / "elsewhere")
+    folder = own_home / "indexes" / "ref"
+    done = genoseq("index", sample / "portiera.fna.gz", "--name", "ref")  # the name is elsewhere, the folder is not
+    assert f"{folder}: held the index of another genome (phix174.fa), which is replaced\n" in done.err
+    assert f"the name ref meant another genome before (phix174.fa, in {tmp_path / 'elsewhere'})" in done.err
+    again = genoseq("index", sample / "phix174.fa", "--name", "new", "-o", folder)
+    assert "held the index of another genome (portiera.fna.gz), which is replaced; ref now means phix174.fa, too" in again.err
+    assert "warning" not in genoseq("index", sample / "phix174.fa", "--name", "new", "-o", folder).err
+
+
+def test_what_is_registered_and_what_the_default_is_are_told(
+    genoseq: Runner, sample: Path, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last_line(name: str) -> str:
+        return genoseq("index", sample / "phix174.fa", "--name", name).err.splitlines()[-1]
+
+    assert last_line("a") == f"genoseq: registered as a in {own_home}, the default"
+    monkeypatch.delenv("GENOSEQ_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert last_line("a") == "genoseq: registered as a, the default"
+    assert last_line("b") == "genoseq: registered as b; the default is still a: `genoseq index --default b` changes that"
+    assert genoseq("index", "--default", "b").err == "genoseq: the default is b\n"
+    assert last_line("b") == "genoseq: registered as b, the default"
+
+
+def test_a_default_whose_folder_is_gone_is_replaced_and_told(genoseq: Runner, sample: Path, tmp_path: Path, reads: Path) -> None:
+    genoseq("index", sample / "phix174.fa", "--name", "old", "-o", tmp_path / "i")
+    shutil.rmtree(tmp_path / "i")
+    lost = genoseq("align", reads)
+    assert (lost.status, "the index registered as 'old' (the default) is no longer there" in lost.err) == (1, True)
+    done = genoseq("index", sample / "phix174.fa", "--name", "new")
+    assert ", the default from now on: the index of old is no longer there" in done.err
+    assert len(genoseq("align", reads).records) == 40
+
+
+def test_remove_forgets_an_index_and_deletes_it_unless_it_lies_elsewhere(
+    genoseq: Runner, sample: Path, tmp_path: Path, own_home: Path
+) -> None:
+    for name, *extra in (("a",), ("b", "-o", tmp_path / "i")):
+        assert genoseq("index", sample / "phix174.fa", "--name", name, *extra).status == 0
+    kept = genoseq("index", "--remove", "b")
+    assert (kept.status, kept.out) == (0, b"")
+    assert kept.err == f"genoseq: b is no longer registered; its folder {tmp_path / 'i'} stays\n"
+    assert Index.open(tmp_path / "i").bases == 5386
+    genoseq("index", sample / "phix174.fa", "--name", "c")
+    deleted = genoseq("index", "--remove", "a", "--list")
+    assert [line.split("\t")[:2] for line in deleted.lines[1:]] == [["c", ""]]
+    assert deleted.err.splitlines() == [
+        f"genoseq: a is no longer registered; {own_home / 'indexes' / 'a'} is deleted",
+        "genoseq: it was the default; choose another with `genoseq index --default NAME`: c",
+    ]
+    assert os.listdir(own_home / "indexes") == ["c"]
+    unknown = genoseq("index", "--remove", "a")
+    assert (unknown.status, unknown.err) == (1, "genoseq: error: no index is registered as 'a'; registered: c\n")
+
+
+def test_a_reference_that_looks_like_reads_is_told(genoseq: Runner, tmp_path: Path) -> None:
+    draw = random.Random(6)
+    for number, length, told in ((1000, 100, True), (999, 100, False), (1000, 1000, False)):
+        contigs = ("".join(draw.choices("ACGT", k=length)) for _ in range(number))
+        (tmp_path / "r.fa").write_text("".join(f">r{i}\n{sequence}\n" for i, sequence in enumerate(contigs)))
+        done = genoseq("index", tmp_path / "r.fa", "-o", tmp_path / f"i{number}.{length}")
+        assert (done.status, "is this a genome, or a file of reads?" in done.err) == (0, told)
 
 
 def test_an_index_is_replaced_only_by_a_whole_one_and_nothing_else_in_its_folder_is_lost(

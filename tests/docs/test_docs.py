@@ -138,6 +138,30 @@ def test_every_option_is_described(name: str) -> None:
     assert options and not absent
 
 
+FILLED_IN = re.compile(
+    r"'[^']*'|\b\d+( (characters|records)\b)?|\bNAME\b|\bFOLDER\b|\bR1\.fq\b|\bcodes\.faiss\b|\b(gzip|BAM)\b|\(the default\)|\.\.\."
+)
+"""What of a message in the troubleshooting table is an example, and differs from case to case."""
+
+
+def text_of_the_source() -> str:
+    """All text of the package; strings that go on joined, a blank for what is filled in."""
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "genoseq").rglob("*.py")))
+    text = re.sub(r'"\s*\n\s*f?"', "", text)
+    text = re.sub(r"\{[^{}\n]*\}|%[sdg]|'", " ", text)
+    return re.sub(r"\s+", " ", text)
+
+
+def test_messages_in_the_troubleshooting_table_are_those_of_the_source() -> None:
+    section = (ROOT / "docs" / "map-reads.md").read_text().partition("## Troubleshooting")[2]
+    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    messages = [message for row in rows for message in INLINE.findall(row)]
+    source = text_of_the_source()
+    parts = [(message, part.strip(" ,.()")) for message in messages for part in FILLED_IN.sub("|", message).split("|")]
+    assert len(messages) > 25
+    assert [message for message, part in parts if part not in source] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_blocks_compile(page: Path) -> None:
     for number, body in enumerate(blocks(page, "python")):

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from genoseq.log import Progress, configure
+from genoseq import log as module
+from genoseq.log import Progress, announce, configure
 
 
 class Terminal(io.StringIO):
@@ -28,7 +29,7 @@ def logger() -> Iterator[logging.Logger]:
     [
         (-1, ["genoseq: error: three"]),
         (0, ["genoseq: one", "genoseq: warning: two", "genoseq: error: three"]),
-        (1, ["genoseq: debug: zero", "genoseq: one", "genoseq: warning: two", "genoseq: error: three"]),
+        (1, ["genoseq: zero", "genoseq: one", "genoseq: warning: two", "genoseq: error: three"]),
     ],
 )
 def test_verbosity_decides_what_is_logged_to_standard_error(
@@ -101,3 +102,55 @@ def test_a_log_line_is_written_above_the_bar(logger: logging.Logger, capsys: pyt
         logger.info("halfway")
         assert stream.getvalue().endswith("\r\x1b[K")
     assert capsys.readouterr().err == "genoseq: halfway\n"
+
+
+def in_a_program_without_logging(monkeypatch: pytest.MonkeyPatch, logger: logging.Logger) -> None:
+    """As in a notebook; pytest's own handlers are put aside for the rest of the test."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logger.handlers[:] = []
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
+
+
+def test_a_long_step_is_announced_where_nobody_set_up_logging(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_a_program_without_logging(monkeypatch, logger)
+    announce(logger.getChild("part"), "compiling %s", "all")
+    logger.info("a main step of a command")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "genoseq: compiling all\n")
+
+
+def test_a_program_with_logging_of_its_own_decides_what_is_announced(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_a_program_without_logging(monkeypatch, logger)
+    logger.addHandler(logging.NullHandler())
+    announce(logger, "hidden")
+    logger.handlers[:] = []
+    logger.setLevel(logging.ERROR)
+    announce(logger, "hidden")
+    assert capsys.readouterr().err == ""
+    configure(verbosity=0)
+    announce(logger, "shown")
+    configure(verbosity=-1)
+    announce(logger, "hidden")
+    assert capsys.readouterr().err == "genoseq: shown\n"
+
+
+@pytest.mark.parametrize("verbosity", [0, 1])
+def test_progress_goes_to_a_log_line_by_line_if_details_are_asked_for(
+    verbosity: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(verbosity=verbosity)
+    monkeypatch.setattr(module, "LINE_EVERY", 0.0)
+    with Progress(10, unit="bytes", label="mapping", stream=io.StringIO()) as progress:
+        progress.note = "3 reads"
+        progress.update(5)
+        monkeypatch.setattr(module, "LINE_EVERY", 100.0)
+        progress.update(5)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == verbosity
+    for line in lines:
+        assert line.startswith("genoseq: mapping: 50% of 10 bytes, ") and line.endswith(" left; 3 reads")

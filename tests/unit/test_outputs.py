@@ -167,7 +167,7 @@ def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "f: no space left on the device; free some space or choose another place"),
         (errno.EROFS, "f: the file system is read-only; choose another place"),
-        (errno.ENOENT, "f: no such file or folder"),
+        (errno.ENOENT, "f: no such file or folder; check the name, and the folder you are in"),
         (errno.ENOTTY, f"f: {os.strerror(errno.ENOTTY)}"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,6 +248,51 @@ def test_a_read_without_its_mate_is_an_error(aligner: Aligner, genome: dict[str,
 def test_records_that_would_damage_the_file_are_refused(aligner: Aligner, record: Record, message: str) -> None:
     with pytest.raises(InputError, match=f"record 2: .*{message}"):
         list(aligner.map([Record("fine", "", "ACGTACGT"), record]))
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (["ACGT", "AG"], r"record 1: found 'ACGT' \(str\); expected genoseq.Record objects or \(name, sequence\) tuples"),
+        ([("fine", "ACGT"), "AG"], r"record 2: found 'AG' \(str\)"),
+        ([("x", b"ACGT")], r"record 1: found \('x', b'ACGT'\) \(tuple\); .* with text in them"),
+        ([("x", None)], r"found \('x', None\)"),
+        ([("x", "ACGT", "IIII")], r"found \('x', 'ACGT', 'IIII'\) \(tuple\)"),
+        ([Record("x", "", None)], "with text in them"),
+        ([7], r"found 7 \(int\)"),
+        ({"x": "ACGT" * 30}, r"found 'x' \(str\)"),
+        (42, r"reads is 42 \(int\); expected the path of a FASTA or FASTQ file, or genoseq.Record objects"),
+        (None, "reads is None"),
+        (b"reads.fq", "reads is b'reads.fq'"),
+    ],
+)
+def test_what_is_no_read_is_named_with_what_is_expected(aligner: Aligner, reads: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(aligner.map(reads))
+
+
+def test_what_is_no_iterable_is_refused_before_the_first_record(aligner: Aligner) -> None:
+    with pytest.raises(InputError, match="reads is 42"):
+        aligner.map(42)  # type: ignore[arg-type]
+
+
+def test_an_alignment_is_shown_on_one_short_line(aligner: Aligner, genome: dict[str, str]) -> None:
+    mapped, unmapped = aligner.map([("r", reverse_complement(genome["one"][3000:3100])), ("n", "N" * 60)])
+    assert repr(mapped) == f"<Alignment r one:3000-3100 - mapq={mapped.mapq} 100M>"
+    assert repr(unmapped) == "<Alignment n unmapped>"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "text"),
+    [(200, "facing each other; learned from "), (3, "inserts: 350 +- 150 bp (1 to 1200), facing each other; assumed, with only ")],
+)
+def test_the_insert_sizes_are_a_detail_of_the_log(
+    aligner: Aligner, genome: dict[str, str], caplog: pytest.LogCaptureFixture, pairs: int, text: str
+) -> None:
+    with caplog.at_level("DEBUG", logger="genoseq"):
+        list(aligner.map(records(paired_reads(genome, pairs)), paired=True))
+    (message,) = caplog.messages
+    assert message.startswith("inserts: ") and text in message
 
 
 def test_damaged_file_is_reported_behind_the_reads_before_it(index: Index, genome: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from small_genome import write_fasta
 from genoseq.align import registry as registry_module
 from genoseq.align.aligner import Aligner
 from genoseq.align.index import MANIFEST, Index, is_index
-from genoseq.align.registry import Registry, data_folder, find_index
+from genoseq.align.registry import Registry, data_folder, find_index, index_folder, remove_index
 from genoseq.errors import IndexFormatError, InputError
 
 
@@ -167,3 +167,67 @@ def test_change_that_is_refused_leaves_the_registry_as_it_was(index: Index) -> N
     with pytest.raises(InputError, match="no index is registered as 'b'"):
         Registry.change(lambda registry: registry.with_default("b"))
     assert Registry.file().read_bytes() == before
+
+
+def test_a_default_whose_index_is_gone_gives_way_to_the_next_one_built(index: Index, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(index.folder, tmp_path / "soon gone"))
+    registered("lost", folder=folder)
+    assert registered("kept", folder=index.folder).default == "lost"
+    shutil.rmtree(folder)
+    with pytest.raises(IndexFormatError, match=r"'lost' \(the default\) is no longer there.*--default NAME` \(kept\).*--remove lost` forgets"):
+        find_index(None)
+    assert registered("new", folder=index.folder).default == "new"
+    assert registered("newer", folder=index.folder).default == "new"
+
+
+def test_the_default_is_named_when_it_is_taken_and_only_then(index: Index, caplog: pytest.LogCaptureFixture) -> None:
+    registered("usual", "other", folder=index.folder)
+    with caplog.at_level("INFO", logger="genoseq"):
+        find_index("other")
+        assert caplog.messages == []
+        find_index(None)
+    assert caplog.messages == ["index: usual, the default (-x chooses another)"]
+
+
+def own_index(name: str, index: Index) -> Path:
+    """An index where `genoseq index` puts it, registered."""
+    folder = index_folder(name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(index.folder, folder)
+    registered(name, folder=folder)
+    return folder
+
+
+def test_removed_index_is_forgotten_and_deleted_if_it_is_genoseqs_own(index: Index, tmp_path: Path) -> None:
+    own = own_index("own", index)
+    theirs = Path(shutil.copytree(index.folder, tmp_path / "theirs"))
+    registered("theirs", folder=theirs)
+    assert remove_index("theirs") == (theirs, False)
+    assert is_index(theirs)
+    assert Registry.load() == Registry({"own": str(own)}, "own")
+    assert remove_index("own") == (own, True)
+    assert not own.exists()
+    assert Registry.load() == Registry({}, None)
+    with pytest.raises(InputError, match="no index is registered as 'own'; registered: none"):
+        remove_index("own")
+
+
+def test_no_folder_is_deleted_that_another_name_means_or_that_holds_more(index: Index) -> None:
+    folder = own_index("one", index)
+    registered("two", folder=folder)
+    assert remove_index("one") == (folder, False)
+    (folder / "notes.txt").write_text("mine")
+    assert remove_index("two") == (folder, False)
+    assert (folder / "notes.txt").exists() and is_index(folder)
+    gone = own_index("gone", index)
+    shutil.rmtree(gone)
+    assert remove_index("gone") == (gone, False)
+
+
+def test_without_its_default_the_registry_has_none_until_one_is_chosen(index: Index) -> None:
+    registered("a", "b", folder=index.folder)
+    remove_index("a")
+    assert Registry.load().default is None
+    with pytest.raises(InputError, match=r"none is the default; registered: b; give `-x NAME`, or choose a default with"):
+        find_index(None)
+    assert registered("c", folder=index.folder).default == "c"

@@ -133,7 +133,7 @@ def test_one_of_two_files_may_be_standard_input(write: Write, monkeypatch: pytes
 def test_an_error_in_either_file_is_its_own(write: Write) -> None:
     good, bad = write("1.fq", fastq(["r"], b"A")), write("2.fq", b"@r\nAC\n+\nI\n")
     for paths in [(good, bad), (bad, good)]:
-        with pytest.raises(InputError, match=r"2\.fq, record 1 \(line 4\): quality has 1 characters"):
+        with pytest.raises(InputError, match=r"2\.fq, record 1 \(line 4\): quality has 1 character,"):
             list(read_pair_chunks(*paths))
 
 

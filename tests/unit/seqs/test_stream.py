@@ -120,6 +120,20 @@ def test_damaged_data_are_told(write: Write, pack: Callable[[bytes], bytes]) -> 
             pass
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
+def test_what_stands_before_a_damaged_place_is_given_out(write: Write, pack: Callable[[bytes], bytes]) -> None:
+    plain = bytes(random.Random(4).choices(b"ACGT", k=800_000))
+    packed = bytearray(pack(plain))
+    place = 3 * len(packed) // 4
+    packed[place : place + 2000] = b"\xff" * 2000
+    got = bytearray()
+    with open_bytes(write("bad", bytes(packed))) as stream, pytest.raises(InputError, match="damaged"):
+        while block := stream.read(1000):
+            got += block
+    assert len(got) > len(plain) // 2
+    assert plain.startswith(got[: len(plain) // 2])
+
+
 def test_a_wrong_checksum_is_told(write: Write) -> None:
     data = bytearray(gzip.compress(b"ACGT" * 100))
     data[-8] ^= 1

@@ -103,7 +103,7 @@ def test_an_empty_file_means_all_defaults(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_error_of_genoseq(tmp_path: Path) -> None:
-    with pytest.raises(GenoseqError, match=r"nowhere\.yaml: cannot be read"):
+    with pytest.raises(GenoseqError, match=r"nowhere\.yaml: no such file or folder"):
         load_recipe(tmp_path / "nowhere.yaml", Inner)
 
 
