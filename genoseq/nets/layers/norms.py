@@ -44,8 +44,8 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5, grou
     Raises:
         ValueError: ``D`` is no multiple of ``group_size``.
 
-    >>> rms_norm(torch.tensor([3.0, -3.0]), eps=0.0).tolist()
-    [1.0, -1.0]
+    >>> rms_norm(torch.tensor([2.0, -2.0, 2.0, 2.0]), eps=0.0).tolist()
+    [1.0, -1.0, 1.0, 1.0]
     """
     if group_size is not None and (group_size < 1 or x.shape[-1] % group_size):
         raise ValueError(f"{x.shape[-1]} channels cannot be divided into groups of {group_size}")

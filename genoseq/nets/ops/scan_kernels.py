@@ -224,9 +224,9 @@ def forward(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Te
     """
     batch, length, channels = u.shape
     states = a.shape[1]
-    y = torch.empty(batch, length, channels)
+    y = u.new_empty(batch, length, channels)
     last = state.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-    marks = torch.empty(batch, -(-length // PERIOD) if keep else 0, states, channels)
+    marks = u.new_empty(batch, -(-length // PERIOD) if keep else 0, states, channels)
     arrays = _arrays(u, delta, a.t(), b, c, last, y, marks)
 
     def run(task: tuple[int, int, int, int]) -> None:
@@ -252,13 +252,13 @@ def backward(
     """
     batch, length, channels = u.shape
     groups, states = b.shape[2:]
-    y, of_u, of_delta = torch.empty(3, batch, length, channels).unbind()
+    y, of_u, of_delta = u.new_empty(3, batch, length, channels).unbind()
     first = of_state.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-    of_a = torch.zeros(batch, states, channels, dtype=torch.float64)
+    of_a = u.new_zeros(batch, states, channels, dtype=torch.float64)
     arrays = _arrays(u, delta, a.t(), b, c, marks, slope, first, y, of_u, of_delta, of_a)
     # Groups of channels share b and c: each block of them writes its share beside those of the others.
     blocks = -(-channels // groups // LANES)
-    shares = torch.empty(2, groups, blocks, batch, length, states)
+    shares = u.new_empty(2, groups, blocks, batch, length, states)
 
     def run(task: tuple[int, int, int, int]) -> None:
         _, low, _, group = task

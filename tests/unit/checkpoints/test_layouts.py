@@ -19,9 +19,9 @@ import yaml
 from torch import Tensor
 
 import genoseq
-from genoseq.nets.architectures import ARCHITECTURES
 from genoseq.checkpoints.reader import open_weights
 from genoseq.errors import InputError
+from genoseq.nets.architectures import ARCHITECTURES
 
 Writer = Callable[..., Path]
 State = dict[str, Tensor]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 import genoseq
 from genoseq.checkpoints.adapter import ADAPTERS, Found, find_adapter
-from genoseq.nets.architectures import ARCHITECTURES, find_class
 from genoseq.checkpoints.source import find_checkpoint
 from genoseq.checkpoints.state_space import StateSpaceLayer
 from genoseq.errors import InputError, UsageError
+from genoseq.nets.architectures import ARCHITECTURES, find_class
 
 Writer = Callable[..., Path]
 IDS = torch.tensor([[7, 8, 9, 10, 7, 7, 9, 8] * 4])

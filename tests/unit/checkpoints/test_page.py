@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genoseq.nets.architectures import HEADS
 from genoseq.checkpoints.catalogue import CATALOGUE
+from genoseq.nets.architectures import HEADS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "load-models.md"
 

@@ -176,6 +176,17 @@ def test_threads_change_no_bit(monkeypatch):
         assert torch.equal(one, two)
 
 
+def test_the_type_of_new_tensors_does_not_matter():
+    given = sample(20)
+    expected = with_slopes(selective_scan, given)
+    try:
+        torch.set_default_dtype(torch.float64)
+        with_float64 = selective_scan(**given, delta_softplus=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(with_float64[0], expected[0])
+
+
 def test_exponential_of_the_kernel():
     points = np.linspace(-87, 88, 4001).astype(np.float32)
     found = np.array([scan_kernels.exponential(point) for point in points], np.float64)
