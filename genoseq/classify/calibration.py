@@ -2,8 +2,8 @@
 
 Code lengths alone are badly calibrated: neighbouring bases are not independent evidence, and relatives in the training set make
 a class look better than its other members deserve. So the logit of a class is a weighted sum of how much shorter its code
-is than the mean over classes, per symbol, per root of the length, and in all, in each channel, plus a number of its own. The weights
-are shared by all classes: six or so numbers and one a class, which some dozens of sequences can settle (McFadden's
+is than the mean over classes, per symbol, per root of the length, and in all, in each channel, plus a number of its own. The
+weights are shared by all classes: six or so numbers and one a class, which some dozens of sequences can settle (McFadden's
 conditional logit). They are fitted by maximum likelihood with a weak pull towards zero.
 """
 

@@ -15,6 +15,7 @@ Finite-context mixtures: Pratas, Hosseini and Pinho (GeCo). Fixed share: Herbste
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -145,7 +146,9 @@ class ContextMixture:
         }
 
     @classmethod
-    def of_arrays(cls, alphabet: Alphabet, classes: int, settings: MixtureSettings, arrays: Mapping[str, NDArray[Any]]) -> ContextMixture:
+    def of_arrays(
+        cls, alphabet: Alphabet, classes: int, settings: MixtureSettings, arrays: Mapping[str, NDArray[Any]]
+    ) -> ContextMixture:
         """A mixture from what was saved; the arrays are used as they are."""
         self = cls.__new__(cls)
         self.alphabet, self.classes, self.settings = alphabet, classes, settings
@@ -271,4 +274,4 @@ def _spans(offsets: Offsets) -> list[tuple[int, int]]:
     """Sequences in runs of about ``SHARE_OF_WORK`` symbols."""
     marks = np.flatnonzero(np.diff(offsets[:-1] // SHARE_OF_WORK)) + 1
     edges = [0, *marks.tolist(), len(offsets) - 1]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]

@@ -309,7 +309,26 @@ def _read_entries(payload, entries, code, alpha, floor, p, first):
 
 
 @kernel
-def code_lengths(codes, offsets, segments, spans, width, symbols, lanes, rows, dense, firsts, sizes, table, entries, alphas, priors, share, bits, scored):
+def code_lengths(
+    codes,
+    offsets,
+    segments,
+    spans,
+    width,
+    symbols,
+    lanes,
+    rows,
+    dense,
+    firsts,
+    sizes,
+    table,
+    entries,
+    alphas,
+    priors,
+    share,
+    bits,
+    scored,
+):
     """Code length in bits of each sequence under each class.
 
     Args:

@@ -35,7 +35,7 @@ MODES = {
 }
 SETTINGS = {
     "nucleotide": MixtureSettings(
-        (3, 6, 9, 12, 16, 20, "110110110110110110", "101101101101101101", "011011011011011011"), (1 / 16,) * 9, 0.2
+        (3, 6, 9, 12, 20, "110110110110110110", "101101101101101101", "011011011011011011"), (1 / 16,) * 8, 0.2
     ),
     "translated": MixtureSettings((0, 1, 2, 3, "101", "1101", "1011", "110011"), (1 / 16,) * 8, 0.2),
     "protein": MixtureSettings((0, 1, 2, 3, "101", "1101", "1011", "110011"), (1 / 16,) * 8, 0.2),
@@ -87,9 +87,10 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     Results do not depend on the number of threads, nor on which sequences are given together.
 
     Args:
-        mode: ``nucleotide``; ``translated``, amino acids along the reading frames that are found; ``combined``, both; ``protein``.
-        strands: ``both`` learns from both strands, ``forward`` from the one given: only where all sequences, also those to classify,
-            are known to have one direction that matters.
+        mode: ``nucleotide``; ``translated``: amino acids along the reading frames that are found; ``combined``: both;
+            ``protein``.
+        strands: ``both`` learns from both strands, ``forward`` from the one given: only where all sequences, also those to
+            classify, are known to have one direction that matters.
         genetic_code: NCBI's number or name, for translation.
         calibration_folds: parts that are held out in turn; 0: no calibration, one bit is a factor of two.
         reject_margin: label ``unknown`` where the margin (bits) is less; None: never.
@@ -106,7 +107,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         channels_: counts, one object a channel.
 
     >>> rng = np.random.default_rng(0)
-    >>> at, gc = ([bytes(rng.choice(list(b"ACGT"), 300, p=p)) for _ in range(8)] for p in ([0.4, 0.1, 0.1, 0.4], [0.1, 0.4, 0.4, 0.1]))
+    >>> shares = [0.4, 0.1, 0.1, 0.4], [0.1, 0.4, 0.4, 0.1]
+    >>> at, gc = ([bytes(rng.choice(list(b"ACGT"), 300, p=p).astype(np.uint8)) for _ in range(8)] for p in shares)
     >>> model = ContextMixtureClassifier().fit(at[1:] + gc[1:], ["at"] * 7 + ["gc"] * 7)
     >>> model.predict([at[0], gc[0]]).tolist()
     ['at', 'gc']
@@ -200,7 +202,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         logits = self._logits(self._scores_of(X))
         ordered = np.sort(logits, axis=1)
         others = np.where(logits == ordered[:, -1:], ordered[:, -2:-1], ordered[:, -1:])
-        bits = (logits - others) / np.log(2)
+        bits: NDArray[np.float64] = (logits - others) / np.log(2)
         return bits[:, 1] if len(self.classes_) == 2 else bits
 
     def code_length(self, X: Any, *, channel: str | None = None) -> NDArray[np.float64]:
@@ -217,7 +219,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return scores.bits[:, names.index(channel) if channel else 0]
 
     def novelty(self, X: Any) -> NDArray[np.float64]:
-        """Share of held-out training sequences of like length that are compressed better, ``(n,)``; near 1: unlike all of them."""
+        """Share of held-out training sequences of like length that are compressed better, ``(n,)``; near 1: unlike them."""
         return self.call(X).novelty
 
     def call(self, X: Any) -> Calls:
@@ -225,7 +227,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return self._called(self._scores_of(X))
 
     def call_codes(self, sequences: Flat) -> Calls:
-        """As :meth:`call`, of sequences given as codes (see :func:`genoseq.classify.channels.letters`), which saves checking them."""
+        """As :meth:`call`, of codes (see :func:`genoseq.classify.channels.letters`), which saves checking letters."""
         return self._called(self._scores(sequences))
 
     def _called(self, scores: _Scores) -> Calls:
@@ -295,7 +297,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.classes_ = classes
         self.class_counts_ = np.zeros(len(classes), np.int64)
         self.channels_ = [
-            CHANNELS[name](len(classes), settings[name], strands=self.strands, code=self.genetic_code) for name in MODES[self.mode]
+            CHANNELS[name](len(classes), settings[name], strands=self.strands, code=self.genetic_code)
+            for name in MODES[self.mode]
         ]
         self.calibration_: Calibration = uncalibrated(len(self.channels_), len(classes))
         self.novelty_ = Novelty(np.empty(0), np.empty((0, 0)))
@@ -336,7 +339,9 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                 channel.change(part, labels[fold], by=1)
         if bits:
             earlier = self._held_out
-            self._held_out = _Scores(np.concatenate([earlier.bits, *bits])[-ROWS:], np.concatenate([earlier.symbols, *symbols])[-ROWS:])
+            self._held_out = _Scores(
+                np.concatenate([earlier.bits, *bits])[-ROWS:], np.concatenate([earlier.symbols, *symbols])[-ROWS:]
+            )
             self._held_out_labels = np.concatenate([self._held_out_labels, *owners])[-ROWS:]
             self._held_out_known = np.concatenate([self._held_out_known, *known])[-ROWS:]
         self._settle()
@@ -388,11 +393,12 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     p: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
+    p /= p.sum(axis=1, keepdims=True)
+    return p
 
 
 def _pieces(sequences: Flat, rng: np.random.Generator, *, protein: bool) -> Flat:
-    """One piece of each sequence: of a length from 100 to all of it, evenly by its logarithm, of the other strand of nucleotides."""
+    """A piece of each sequence, from 100 long to all of it, evenly by the logarithm; of nucleotides the other strand."""
     pieces = []
     for a, b in zip(sequences.offsets[:-1].tolist(), sequences.offsets[1:].tolist(), strict=True):
         shortest = min(SHORTEST_PIECE, b - a)

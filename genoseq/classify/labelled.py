@@ -1,6 +1,7 @@
 """Labelled sequences from files, in the ways in which people have them.
 
-- one FASTA or FASTQ file, the label in each header: ``label=X`` or ``class=X`` anywhere after the name, else the first word after it;
+- one FASTA or FASTQ file, the label in each header: ``label=X`` or ``class=X`` anywhere after the name, else the first word
+  after it;
 - such a file and a table of names and labels;
 - one file a class: ``viral=viruses.fa host=genome.fa``;
 - a table of sequences and labels (tab-separated), with a header that names the columns ``sequence`` and ``label`` or ``class``
@@ -188,7 +189,12 @@ def _check_content(sequence: str, name: str, path: str, record: int | None, *, l
     data = sequence.upper().encode("ascii", "replace")
     wrong = data.translate(None, PROTEIN + b"-" if protein else NUCLEOTIDES)
     if wrong:
-        raise InputError(f"{name!r} has the letter {chr(wrong[0])!r}, which is no {'residue' if protein else 'base'}", path=path, record=record, line=line)
+        raise InputError(
+            f"{name!r} has the letter {chr(wrong[0])!r}, which is no {'residue' if protein else 'base'}",
+            path=path,
+            record=record,
+            line=line,
+        )
     if not data:
         raise InputError(f"{name!r} is empty", path=path, record=record, line=line, remedy="remove it")
     if len(data.translate(None, known)) == len(data):
@@ -198,7 +204,9 @@ def _check_content(sequence: str, name: str, path: str, record: int | None, *, l
 def _check_names(names: Sequence[str], table: dict[str, str] | None, labels: Pathlike | None) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice and table is not None:
-        raise InputError(f"{len(twice)} names stand twice among the sequences ({_some(twice)}), so a table cannot label them", path=labels)
+        raise InputError(
+            f"{len(twice)} names stand twice among the sequences ({_some(twice)}), so a table cannot label them", path=labels
+        )
     if twice:
         log.warning("%d names stand twice among the sequences (%s)", len(twice), _some(twice))
     if table is not None:

@@ -1,7 +1,7 @@
 """Eight classes at once: the vector instructions of the context mixture's inner loop, which numba does not find by itself.
 
-All take flat one-dimensional arrays and the place of the first of eight neighbours. Each lane is computed as single numbers would be,
-operation by operation, so results do not depend on the processor.
+All take flat one-dimensional arrays and the place of the first of eight neighbours. Each lane is computed as single numbers
+would be, operation by operation, so results do not depend on the processor.
 """
 
 from __future__ import annotations
@@ -56,7 +56,17 @@ def _intrinsic(signature: Any, body: Callable[[_Lanes, Any, Any], None]) -> tupl
 
 @intrinsic
 def mix_counts(
-    typingctx: Any, counts: Any, seen: Any, total: Any, alpha: Any, floor: Any, p: Any, weights: Any, at: Any, mixed: Any, lane: Any
+    typingctx: Any,
+    counts: Any,
+    seen: Any,
+    total: Any,
+    alpha: Any,
+    floor: Any,
+    p: Any,
+    weights: Any,
+    at: Any,
+    mixed: Any,
+    lane: Any,
 ) -> Any:
     """``p = (counts[seen] + alpha) / (counts[total] + floor)`` at ``at``; ``mixed[lane] += weights[at] * p``."""
 

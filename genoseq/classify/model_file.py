@@ -1,9 +1,9 @@
 """A classifier in one file: safetensors whose metadata say format, version and all that is not a number.
 
 The file begins with eight bytes, little endian, the length of a header; the header, JSON, with type, shape and place of each
-tensor; then their data (https://github.com/huggingface/safetensors). Counts are mapped into memory, not read: opening a large model
-is quick, several processes share it, and what is changed in one of them (`partial_fit`) never reaches the file. Nothing in it is
-ever executed. docs/formats.md describes the tensors.
+tensor; then their data (https://github.com/huggingface/safetensors). Counts are mapped into memory, not read: opening a large
+model is quick, several processes share it, and what is changed in one of them (`partial_fit`) never reaches the file. Nothing
+in it is ever executed. docs/formats.md describes the tensors.
 """
 
 from __future__ import annotations
@@ -32,7 +32,16 @@ FORMAT, VERSION = "genoseq.classifier", 1
 LONGEST_HEADER = 100_000_000
 AGAIN = "fit the model again with `genoseq classify fit`"
 DTYPES = {"U8": "u1", "I32": "<i4", "I64": "<i8", "U32": "<u4", "U64": "<u8", "F32": "<f4", "F64": "<f8"}
-PARAMETERS = ("mode", "strands", "genetic_code", "calibration_folds", "reject_margin", "reject_novelty", "unknown", "random_state")
+PARAMETERS = (
+    "mode",
+    "strands",
+    "genetic_code",
+    "calibration_folds",
+    "reject_margin",
+    "reject_novelty",
+    "unknown",
+    "random_state",
+)
 
 
 def save_classifier(model: ContextMixtureClassifier, path: Pathlike) -> str:
@@ -117,7 +126,8 @@ def _tensors(model: ContextMixtureClassifier) -> dict[str, NDArray[Any]]:
 def _fill(model: ContextMixtureClassifier, content: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
     """Make an empty model a fitted one."""
     settings = {
-        name: MixtureSettings(tuple(one["contexts"]), tuple(one["alphas"]), one["share"]) for name, one in content["settings"].items()
+        name: MixtureSettings(tuple(one["contexts"]), tuple(one["alphas"]), one["share"])
+        for name, one in content["settings"].items()
     }
     model._begin(_classes_in(content["classes"]), settings)
     for channel in model.channels_:
@@ -127,7 +137,9 @@ def _fill(model: ContextMixtureClassifier, content: dict[str, Any], tensors: dic
         tensors["calibration.slopes"], tensors["calibration.offsets"], int(tensors["calibration.rows"][0])
     )
     model.novelty_ = Novelty(tensors["novelty.lengths"], tensors["novelty.quantiles"])
-    model._held_out = model._held_out._replace(bits=tensors["held_out.bits"].astype(np.float64), symbols=tensors["held_out.symbols"])
+    model._held_out = model._held_out._replace(
+        bits=tensors["held_out.bits"].astype(np.float64), symbols=tensors["held_out.symbols"]
+    )
     model._held_out_labels = tensors["held_out.labels"]
     model._held_out_known = tensors["held_out.known"].astype(np.bool_)
 

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "distances": Entry("genoseq.cli.distances:distances", "Distances between sequences or genomes."),
     "tree": Entry("genoseq.cli.tree:tree", "A tree from distances: Newick, and a figure."),
     "simulate": Entry("genoseq.cli.simulate:simulate", "Simulate reads with a known true place."),
+    "classify": Entry("genoseq.cli.classify:classify", "Tell classes of sequences apart by how well each one compresses them."),
     "judge": Entry("genoseq.cli.judge:judge", "Judge where a mapper put simulated reads."),
 }
 
@@ -93,7 +94,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
 def cli(quiet: bool, verbose: bool, debug: bool) -> None:
-    """Map reads by learned embeddings of sequence windows, and train those embeddings.
+    """Map reads, use and train models of sequences, classify.
 
     Data go to standard output, everything else to standard error. `genoseq COMMAND --help` explains a command.
     """

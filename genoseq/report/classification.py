@@ -162,7 +162,7 @@ def draw_accuracies(bars: Sequence[Bar], path: Path, *, marks: Sequence[Bar] = (
         axes.set_title(group, fontsize=9, loc="left", color=INK, parse_math=False)
         axes.set_ylim(len(names) - 0.5, -0.5)
         lowest = min(bar.low for bar in bars if bar.group == group)
-        axes.set_xlim(max(0.0, lowest - 0.03), 1.0 if lowest > 0.7 else None)
+        axes.set_xlim(max(0.0, lowest - 0.03), 1.004 if lowest > 0.7 else None)
         axes.locator_params(axis="x", nbins=4)
         _clean(axes, grid="x")
         axes.tick_params(axis="y", length=0)

@@ -35,6 +35,7 @@ class HyenaDNAConfig(NetConfig):
     """Configuration with the keys of the port; defaults are those of its class.
 
     Args:
+        short_filter_padding: the port always takes 2, which looks ahead where ``short_filter_order`` is above 3.
         max_seq_len: most tokens at once; the tables of positions are as long.
         pool: of sequence heads: ``last`` as in the port, ``mean`` as in the original code.
         score_bias: whether the map of sequence heads has a bias, as in the original code.
@@ -50,6 +51,7 @@ class HyenaDNAConfig(NetConfig):
     emb_dim: int = 5
     filter_order: int = 64
     short_filter_order: int = 3
+    short_filter_padding: int = 2
     num_inner_mlps: int = 2
     activation_freq: float = 10
     train_freq: bool = True
@@ -103,6 +105,7 @@ class HyenaDNABlock(GradientCheckpointingLayer):
             activation_freq=config.activation_freq,
             train_freq=config.train_freq,
             short_filter_order=config.short_filter_order,
+            short_filter_padding=config.short_filter_padding,
             dropout=config.hyena_dropout,
         )
         self.norm1 = nn.LayerNorm(config.d_model)
@@ -126,6 +129,7 @@ class HyenaDNANet(Net):
     config: HyenaDNAConfig
     config_class = HyenaDNAConfig
     base_model_prefix = "hyena"
+    _keep_in_fp32_modules_strict: ClassVar[list[str]] = ["filter_fn"]  # type: ignore[misc]
     _no_split_modules: ClassVar[list[str]] = ["HyenaDNABlock"]  # type: ignore[misc]
 
     def _init_weights(self, module: nn.Module) -> None:
