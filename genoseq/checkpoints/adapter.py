@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Union, get_args, get_origin
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 
-from genoseq.nets.architectures import ARCHITECTURES, HEADS, Architecture
 from genoseq.checkpoints.reader import Weights
 from genoseq.errors import GenoseqError, InputError
+from genoseq.nets.architectures import ARCHITECTURES, HEADS, Architecture
 from genoseq.registry import Entry, Registry
 
 __all__ = ["ADAPTERS", "Adapter", "Found", "count_layers", "find_adapter", "head_by_class_name", "make_config"]

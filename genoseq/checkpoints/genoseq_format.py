@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from genoseq.checkpoints.adapter import Adapter, Found, make_config
-from genoseq.nets.architectures import ARCHITECTURES, Architecture, find_class
 from genoseq.checkpoints.tokenizers import saved_tokenizer
 from genoseq.errors import IndexFormatError, InputError
+from genoseq.nets.architectures import ARCHITECTURES, Architecture, find_class
 from genoseq.outputs import describe_os_error
 
 __all__ = ["FORMAT", "MARKER", "VERSION", "GenoseqFormat", "check_folder", "hash_file"]

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 
 from genoseq.checkpoints.adapter import Adapter, Found, find_adapter
-from genoseq.nets.architectures import HEADS
 from genoseq.checkpoints.fill import Plan, different_aliases, fill, plan
 from genoseq.checkpoints.source import find_checkpoint
 from genoseq.errors import GenoseqError, InputError, Pathlike, UsageError
+from genoseq.nets.architectures import HEADS
 from genoseq.registry import suggestion
 
 __all__ = ["Loaded", "load"]

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genoseq import __version__
-from genoseq.nets.architectures import find_class
 from genoseq.checkpoints.genoseq_format import FORMAT, MARKER, VERSION, hash_file
 from genoseq.errors import Pathlike, UsageError
+from genoseq.nets.architectures import find_class
 from genoseq.outputs import whole_folder
 
 __all__ = ["save", "write_net"]

@@ -52,7 +52,7 @@ METHODS: Mapping[str, Callable[[int], Any]] = {
     "kmer-8-svm": lambda threads: kmer_svm(8),
     "jaccard-12": lambda threads: KmerNeighbors(word=12, threads=threads),
     "aa-3-svm": lambda threads: kmer_svm(3, kind="translated"),
-    "mixture": lambda threads: _mixture(threads),
+    "mixture": lambda threads: _mixture(threads, mode="nucleotide"),
     "mixture-translated": lambda threads: _mixture(threads, mode="translated"),
     "mixture-combined": lambda threads: _mixture(threads, mode="combined"),
 }
@@ -72,9 +72,9 @@ DESCRIPTIONS = {
     "kmer-8-svm": "8-mers, linear SVM",
     "jaccard-12": "12-mers, Jaccard 1-NN",
     "aa-3-svm": "amino-acid 3-mers of frame 0, linear SVM",
-    "mixture": "genoseq context mixture",
+    "mixture": "genoseq context mixture, nucleotide",
     "mixture-translated": "genoseq context mixture, translated",
-    "mixture-combined": "genoseq context mixture, combined",
+    "mixture-combined": "genoseq context mixture, combined (default)",
 }
 
 PUBLISHED = {"gzip-ncd": 0.962, "brotli-ncd": 0.966, "lzma-ncd": 0.958, "bz2-ncd": 0.924, "zstd-ncd": 0.930}

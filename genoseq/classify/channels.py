@@ -56,13 +56,13 @@ class Channel:
         """Symbols of sequences, which come as :func:`letters` gives them."""
         return sequences
 
-    def add(self, sequences: Flat, labels: Labels) -> None:
+    def add(self, sequences: Flat, labels: Labels, *, threads: int = 1) -> None:
         """Count training sequences."""
-        self.mixture.add(*self._to_count(sequences, labels))
+        self.mixture.add(*self._to_count(sequences, labels), threads=threads)
 
-    def change(self, sequences: Flat, labels: Labels, *, by: int) -> None:
+    def change(self, sequences: Flat, labels: Labels, *, by: int, threads: int = 1) -> None:
         """Take training sequences out of the counts (-1) or put them back (1)."""
-        self.mixture.change(*self._to_count(sequences, labels), by=by)
+        self.mixture.change(*self._to_count(sequences, labels), by=by, threads=threads)
 
     def code_lengths(self, sequences: Flat, *, threads: int = 1) -> CodeLengths:
         """What sequences cost."""

@@ -36,6 +36,8 @@ LOAD = 0.7
 """Share of the slots of a hash table that are taken."""
 PLAIN_BYTES = 1 << 26
 """An order is a plain table if that takes at most so many bytes, and a hash table otherwise."""
+PLAIN_BYTES_PER_SYMBOL, FEW_SYMBOLS = 16, 1 << 16
+TAG_BITS = 32
 SHARE_OF_WORK = 1 << 16
 """Symbols that one thread takes at a time, about."""
 
@@ -128,22 +130,16 @@ class ContextMixture:
         self.alphabet, self.classes, self.settings = alphabet, classes, settings
         self.lanes = -(-classes // LANES) * LANES
         self._spans, self._segments, self._weights = _shapes(settings.contexts, alphabet.width)
-        rows = np.full(len(self._spans), -1, np.int64)
-        at = 0
-        for j, weight in enumerate(self._weights):
-            contexts = 1 << (alphabet.width * weight)
-            if contexts * self._row_bytes <= PLAIN_BYTES:
-                rows[j] = at
-                at += contexts * (alphabet.symbols + 1)
-        nothing = np.zeros(len(rows), np.int64)
+        n = len(self._spans)
         self.arrays: dict[str, NDArray[Any]] = {
-            "dense": np.zeros(at * self.lanes, np.int32),
-            "table": np.empty(0, np.uint64),
+            "dense": np.zeros(0, np.int32),
+            "table": np.full(n, kernels.EMPTY),
             "entries": np.empty(0, np.uint32),
-            "rows": rows,
-            "firsts": nothing,
-            "sizes": nothing,
+            "rows": np.full(n, -1, np.int64),
+            "firsts": np.arange(n),
+            "sizes": np.ones(n, np.int64),
         }
+        self._laid_out = False
 
     @classmethod
     def of_arrays(
@@ -155,7 +151,20 @@ class ContextMixture:
         self.lanes = -(-classes // LANES) * LANES
         self._spans, self._segments, self._weights = _shapes(settings.contexts, alphabet.width)
         self.arrays = dict(arrays)
+        self._laid_out = True
         return self
+
+    def _lay_out(self, symbols: int) -> None:
+        """Choose plain tables for the contexts that are few: few bytes, and not many more than there are symbols to count."""
+        at = 0
+        most = min(PLAIN_BYTES, PLAIN_BYTES_PER_SYMBOL * max(symbols, FEW_SYMBOLS))
+        for j, weight in enumerate(self._weights):
+            contexts = 1 << (self.alphabet.width * weight)
+            if contexts * self._row_bytes <= most:
+                self.arrays["rows"][j] = at
+                at += contexts * (self.alphabet.symbols + 1)
+        self.arrays["dense"] = np.zeros(at * self.lanes, np.int32)
+        self._laid_out = True
 
     @property
     def _row_bytes(self) -> int:
@@ -166,58 +175,80 @@ class ContextMixture:
         """Bytes of all counts."""
         return sum(array.nbytes for array in self.arrays.values())
 
-    def add(self, sequences: Flat, labels: NDArray[np.int64]) -> None:
+    def add(self, sequences: Flat, labels: NDArray[np.int64], *, threads: int = 1) -> None:
         """Count sequences of the classes ``labels`` (n,), beside what was counted before."""
-        arrays, width, symbols = self.arrays, self.alphabet.width, self.alphabet.symbols
+        if not self._laid_out:
+            self._lay_out(len(sequences.codes))
+        arrays = self.arrays
         tables, lists, firsts, sizes = [], [], [], []
         first = listed = 0
-        for j, shape in enumerate(zip(self._segments, self._spans, strict=True)):
-            if arrays["rows"][j] >= 0:
-                kernels.count_rows(*sequences, labels, *shape, width, symbols, self.lanes, arrays["dense"], arrays["rows"][j], 1)
-                firsts.append(0)
-                sizes.append(0)
-                continue
-            keys, counts = self._merged(j, sequences, labels)
-            contexts, length = kernels.group_sizes(keys)
-            slots = int(contexts / LOAD) + 2  # one at least stays empty: there a search ends
-            table = np.full(slots, kernels.EMPTY)
-            entries = np.empty(length, np.uint32)
-            # places of lists count from the start of the joint array
-            kernels.fill_slots(keys, counts, table, 0, slots, entries, 0)
+        for filed in ordered_map(lambda j: self._filed(j, sequences, labels), range(len(self._spans)), threads=threads):
+            table, entries = filed
             _shift_lists(table, listed)
             firsts.append(first)
-            sizes.append(slots)
+            sizes.append(len(table))
             tables.append(table)
             lists.append(entries)
-            first += slots
-            listed += length
-        arrays["table"] = np.concatenate([np.empty(0, np.uint64), *tables])
-        arrays["entries"] = np.concatenate([np.empty(0, np.uint32), *lists])
+            first += len(table)
+            listed += len(entries)
+        arrays["table"], arrays["entries"] = np.concatenate(tables), np.concatenate(lists)
         arrays["firsts"], arrays["sizes"] = np.array(firsts, np.int64), np.array(sizes, np.int64)
 
+    def _filed(self, j: int, sequences: Flat, labels: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+        """Slots and lists of one context with the sequences counted; both empty if its table is plain."""
+        if self.arrays["rows"][j] >= 0:
+            self._count_rows(j, sequences, labels, 1)
+            return np.empty(0, np.uint64), np.empty(0, np.uint32)
+        keys, counts = self._merged(j, sequences, labels)
+        contexts, length = kernels.group_sizes(keys)
+        table = np.full(int(contexts / LOAD) + 2, kernels.EMPTY)  # one slot at least stays empty: there a search ends
+        entries = np.empty(length, np.uint32)
+        kernels.fill_slots(keys, counts, table, 0, len(table), entries, 0)
+        return table, entries
+
+    def _count_rows(self, j: int, sequences: Flat, labels: NDArray[np.int64], by: int) -> None:
+        kernels.count_rows(
+            *sequences, labels, self._segments[j], self._spans[j], self.alphabet.width, self.alphabet.symbols, self.lanes,
+            self.arrays["dense"], self.arrays["rows"][j], by,
+        )  # fmt: skip
+
     def _merged(self, j: int, sequences: Flat, labels: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-        """Distinct keys of an order, ascending, and their counts: those of the sequences and those there were."""
-        width, symbols = self.alphabet.width, self.alphabet.symbols
-        shape = self._segments[j], self._spans[j]
+        """Distinct keys of a context, ascending, and their counts: those of the sequences and those there were."""
         keys = np.empty(len(sequences.codes), np.uint64)
-        keys = keys[: kernels.context_keys(*sequences, labels, *shape, width, symbols, keys)]
+        shape = self._segments[j], self._spans[j], self.alphabet.width, self.alphabet.symbols
+        keys = keys[: kernels.context_keys(*sequences, labels, *shape, keys)]
         keys.sort()
         counts = np.empty(len(keys), np.int32)
         n = kernels.add_counts(keys, np.empty(0, np.int32), counts)
         keys, counts = keys[:n], counts[:n]
-        return keys, counts
+        a = self.arrays
+        place = a["table"], a["firsts"][j], a["sizes"][j], a["entries"]
+        before = kernels.read_slots(*place, np.empty(0, np.uint64), np.empty(0, np.int32))
+        if not before:
+            return keys, counts
+        old_keys, old_counts = np.empty(before, np.uint64), np.empty(before, np.int32)
+        kernels.read_slots(*place, old_keys, old_counts)
+        keys, weights = np.concatenate([keys, old_keys]), np.concatenate([counts, old_counts])
+        order = np.argsort(keys, kind="stable")
+        keys, weights, counts = keys[order], weights[order], np.empty(len(keys), np.int32)
+        n = kernels.add_counts(keys, weights, counts)
+        return keys[:n], counts[:n]
 
-    def change(self, sequences: Flat, labels: NDArray[np.int64], *, by: int) -> None:
+    def change(self, sequences: Flat, labels: NDArray[np.int64], *, by: int, threads: int = 1) -> None:
         """Add ``by`` to the counts of sequences that were counted: -1 takes them out, 1 puts them back, exactly as it was."""
-        arrays, width, symbols = self.arrays, self.alphabet.width, self.alphabet.symbols
-        for j, shape in enumerate(zip(self._segments, self._spans, strict=True)):
-            if arrays["rows"][j] >= 0:
-                kernels.count_rows(*sequences, labels, *shape, width, symbols, self.lanes, arrays["dense"], arrays["rows"][j], by)
-            else:
-                kernels.add_entries(
-                    *sequences, labels, *shape, width, symbols,
-                    arrays["table"], arrays["firsts"][j], arrays["sizes"][j], arrays["entries"], by,
-                )  # fmt: skip
+        a = self.arrays
+
+        def change_one(j: int) -> None:
+            if a["rows"][j] >= 0:
+                self._count_rows(j, sequences, labels, by)
+                return
+            kernels.add_entries(
+                *sequences, labels, self._segments[j], self._spans[j], self.alphabet.width, self.alphabet.symbols,
+                a["table"], a["firsts"][j], a["sizes"][j], a["entries"], by,
+            )  # fmt: skip
+
+        for _ in ordered_map(change_one, range(len(self._spans)), threads=threads):
+            pass
 
     def code_lengths(self, sequences: Flat, *, threads: int = 1) -> CodeLengths:
         """What each sequence costs under each class. Threads change nothing but the time."""
@@ -261,7 +292,10 @@ def _shapes(contexts: tuple[int | str, ...], width: int) -> tuple[NDArray[np.int
     segments = np.zeros((len(patterns), max(map(len, found)), 2), np.int64)
     for j, parts in enumerate(found):
         segments[j, : len(parts)] = parts
-    return np.array([len(one) for one in patterns], np.int64), segments, [one.count("1") for one in patterns]
+    weights = [one.count("1") for one in patterns]
+    if max(weights) * width > TAG_BITS:
+        raise ValueError(f"contexts {contexts}: at most {TAG_BITS // width} symbols of one may count")
+    return np.array([len(one) for one in patterns], np.int64), segments, weights
 
 
 def _shift_lists(table: NDArray[np.uint64], by: int) -> None:

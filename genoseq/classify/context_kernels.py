@@ -5,20 +5,19 @@ Counts of low orders lie in a plain table, those of high orders in a hash table.
 The plain table of an order is int32 ``(contexts, symbols + 1, lanes)``: a row of counts for each symbol and a row of
 their sums. ``lanes`` is the number of classes rounded up to 8, so that a row is one or more whole cache lines.
 
-A slot of the hash table is a uint64: the last 32 bits of the context (the tag), then 32 bits of payload. Where only one
+A slot of the hash table is a uint64: 32 bits of the packed context (the tag), then 32 bits of payload. Where only one
 symbol of one class was ever seen behind a context, as is the rule at high orders, the payload is that entry. Otherwise
 it is ``LIST`` and the place of the first entry of a list, whose last entry carries the bit ``LIST``. An entry is
 ``class << 18 | symbol << 13 | count``; a list ascends by class and symbol. Counts of entries stop at ``MOST``. Slots are
-probed one after another from a home that all bits of the context decide. Up to order 16 of nucleotides (6 of residues)
-the tag is the whole context and look-ups are exact; above that, two contexts that share their last 16 bases are mixed
-up only if they are also neighbours in the table, about once in a million.
+probed one after another from a home that the context decides. No context has more than 32 bits that count (16 bases, 6
+residues), so the tag is all of it and look-ups are exact.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from genoseq.classify.lanes import LANES, mix_counts, mix_given, renew_weights, settle
+from genoseq.classify.lanes import LANES, level, mix_counts, mix_given, renew_weights, settle
 from genoseq.kernels import kernel, lean_kernel, prefetch
 
 __all__ = [
@@ -35,7 +34,7 @@ __all__ = [
     "count_rows",
     "fill_slots",
     "group_sizes",
-    "list_entries",
+    "read_slots",
 ]
 
 SYMBOL_BITS, COUNT_BITS, CLASS_BITS = 5, 13, 13
@@ -80,6 +79,8 @@ def packed(context, segments):
     """The bits of a context that count, side by side; ``segments`` (s, 2) holds stretches of them and how far each one moves."""
     kept = np.int64(0)
     for k in range(len(segments)):
+        if segments[k, 0] == 0:
+            break
         kept |= (context & segments[k, 0]) >> segments[k, 1]
     return kept
 
@@ -187,14 +188,14 @@ def fill_slots(keys, counts, table, first, slots, entries, at):
 
 
 @lean_kernel
-def list_entries(contexts, table, first, slots, entries, keys, counts):
-    """Write the keys and counts of the given contexts, in their order; return how many. The inverse of `fill_slots`."""
+def read_slots(table, first, slots, entries, keys, counts):
+    """Write all keys and counts of a hashed order, in no order; return how many. With empty ``keys`` they are only counted."""
     n = 0
-    for c in range(len(contexts)):
-        context = np.int64(contexts[c])
-        slot = table[find(table, first, slots, context, home_of(context, slots))]
+    for place in range(first, first + slots):
+        slot = table[place]
         if slot == EMPTY:
             continue
+        context = np.int64(slot >> HALF)
         payload = np.int64(slot & np.uint64(LOW))
         at = payload & (LIST - 1)
         while True:
@@ -202,8 +203,9 @@ def list_entries(contexts, table, first, slots, entries, keys, counts):
             if payload & LIST:
                 entry = np.int64(entries[at])
             value = entry & (LIST - 1)
-            keys[n] = np.uint64((context << KEY_BITS) | (value >> COUNT_BITS))
-            counts[n] = value & MOST
+            if len(keys):
+                keys[n] = np.uint64((context << KEY_BITS) | (value >> COUNT_BITS))
+                counts[n] = value & MOST
             n += 1
             if not (payload & LIST) or entry & LIST:
                 break
@@ -391,8 +393,8 @@ def code_lengths(
                         for b in range(0, lanes, LANES):
                             mix_counts(dense, seen + b, total + b, alphas[j], floors[j], p, weights, at + b, mixed, b)
                         continue
-                    for c in range(lanes):
-                        p[at + c] = uniform
+                    for b in range(0, lanes, LANES):
+                        level(p, at + b, uniform)
                     if contexts[here, j] >= 0 and places[here, j] >= 0:
                         _read_entries(places[here, j], entries, code, alphas[j], floors[j], p, at)
                     for b in range(0, lanes, LANES):

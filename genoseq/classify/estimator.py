@@ -18,7 +18,6 @@ from genoseq.classify.context import Flat, MixtureSettings
 from genoseq.classify.context_kernels import CLASS_BITS
 from genoseq.classify.homology import homology_groups
 from genoseq.classify.sequences import SequenceInputError, check_labels, check_sequences, check_threads
-from genoseq.parallel import ordered_map
 from genoseq.seqs.alphabet import COMPLEMENT
 from genoseq.seqs.record import Record
 
@@ -35,7 +34,7 @@ MODES = {
 }
 SETTINGS = {
     "nucleotide": MixtureSettings(
-        (3, 6, 9, 12, 20, "110110110110110110", "101101101101101101", "011011011011011011"), (1 / 16,) * 8, 0.2
+        (3, 6, 8, 12, 16, "110110110110110110", "101101101101101101", "011011011011011011"), (1 / 16,) * 8, 0.2
     ),
     "translated": MixtureSettings((0, 1, 2, 3, "101", "1101", "1011", "110011"), (1 / 16,) * 8, 0.2),
     "protein": MixtureSettings((0, 1, 2, 3, "101", "1101", "1011", "110011"), (1 / 16,) * 8, 0.2),
@@ -312,8 +311,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if not self.class_counts_.any():
             for channel in self.channels_:
                 channel.prepare(flat)
-        for _ in ordered_map(lambda channel: channel.add(flat, numbers), self.channels_, threads=self.n_jobs):
-            pass
+        for channel in self.channels_:
+            channel.add(flat, numbers, threads=self.n_jobs)
         self.class_counts_ += np.bincount(numbers, minlength=len(self.classes_))
         if self.calibration_folds:
             self._calibrate(sequences, flat, numbers)
@@ -327,7 +326,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             part = flat.take(fold)
             pieces = _pieces(part, rng, protein=self.mode == "protein")
             for channel in self.channels_:
-                channel.change(part, labels[fold], by=-1)
+                channel.change(part, labels[fold], by=-1, threads=self.n_jobs)
             for asked in (part, pieces):
                 scores = self._scores(asked)
                 use = (counts[labels[fold]] > 0) & (scores.symbols.max(axis=1) > 0)
@@ -336,7 +335,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                 owners.append(labels[fold][use])
                 known.append(np.full(int(use.sum()), is_random))
             for channel in self.channels_:
-                channel.change(part, labels[fold], by=1)
+                channel.change(part, labels[fold], by=1, threads=self.n_jobs)
         if bits:
             earlier = self._held_out
             self._held_out = _Scores(
@@ -358,10 +357,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def _folds(self, sequences: list[bytes], labels: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
         """Sequences to hold out together, and whether they are a random part (else whole homology groups)."""
-        folds, seed = self.calibration_folds, self.random_state
-        if len(labels) < 2 * folds:
-            folds = 0
-        if not folds:
+        folds, seed = min(self.calibration_folds, len(labels) // 2), self.random_state
+        if folds < 2:
             return
         nothing = np.zeros(len(labels))
         frequent = np.bincount(labels, minlength=len(self.classes_)) >= folds

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "mix_counts", "mix_given", "renew_weights", "settle"]
+__all__ = ["LANES", "level", "mix_counts", "mix_given", "renew_weights", "settle"]
 
 LANES = 8
 
@@ -52,6 +52,16 @@ def _intrinsic(signature: Any, body: Callable[[_Lanes, Any, Any], None]) -> tupl
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@intrinsic
+def level(typingctx: Any, p: Any, at: Any, value: Any) -> Any:
+    """``p[at] = value``."""
+
+    def body(lanes: _Lanes, b: Any, args: Any) -> None:
+        lanes.store(lanes.all(args[2]), 0, args[1], _SINGLE)
+
+    return _intrinsic(types.void(p, types.int64, types.float32), body)
 
 
 @intrinsic

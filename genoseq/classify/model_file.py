@@ -14,7 +14,7 @@ import json
 import math
 import mmap
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ __all__ = ["FORMAT", "VERSION", "load_classifier", "save_classifier"]
 
 FORMAT, VERSION = "genoseq.classifier", 1
 LONGEST_HEADER = 100_000_000
+ALIGNED = 64
 AGAIN = "fit the model again with `genoseq classify fit`"
 DTYPES = {"U8": "u1", "I32": "<i4", "I64": "<i8", "U32": "<u4", "U64": "<u8", "F32": "<f4", "F64": "<f8"}
 PARAMETERS = (
@@ -54,8 +55,6 @@ def save_classifier(model: ContextMixtureClassifier, path: Pathlike) -> str:
         OutputError: it cannot be written.
         UsageError: labels that are no text and no whole numbers.
     """
-    from safetensors.numpy import save_file
-
     tensors = _tensors(model)
     digest = _digest(tensors)
     content = {
@@ -66,9 +65,25 @@ def save_classifier(model: ContextMixtureClassifier, path: Pathlike) -> str:
         "sha256": digest,
     }
     metadata = {"format": FORMAT, "version": str(VERSION), "classifier": json.dumps(content, sort_keys=True)}
-    with whole_file(path) as temporary:
-        save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, temporary, metadata=metadata)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        _write(file, metadata, tensors)
     return digest
+
+
+def _write(file: IO[bytes], metadata: dict[str, str], tensors: dict[str, NDArray[Any]]) -> None:
+    """The same bytes for the same content; widest numbers first, so that all are aligned."""
+    kinds = {np.dtype(kind): name for name, kind in DTYPES.items()}
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    at = 0
+    for name, one in ordered:
+        header[name] = {"dtype": kinds[one.dtype], "shape": list(one.shape), "data_offsets": [at, at + one.nbytes]}
+        at += one.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % ALIGNED)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for _, one in ordered:
+        file.write(np.ascontiguousarray(one).reshape(-1).view(np.uint8).data)
 
 
 def load_classifier(path: Pathlike, *, check: bool = True, n_jobs: int = 1) -> ContextMixtureClassifier:

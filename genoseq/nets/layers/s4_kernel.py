@@ -82,7 +82,7 @@ class DiagonalKernel(nn.Module):
             if transform not in _FORWARD:
                 raise UsageError(f"transform {transform!r}: known are {', '.join(_FORWARD)}")
         half = d_state if is_real else d_state // 2
-        self.d_model, self.half, self.rank, self.start = d_model, half, rank, init
+        self.d_model, self.pairs, self.rank, self.start = d_model, half, rank, init
         self.dt_range, self.disc, self.bandlimit, self.is_real = (dt_min, dt_max), disc, bandlimit, is_real
         self.dt_transform, self.real_transform, self.imag_transform = dt_transform, real_transform, imag_transform
         pair = () if is_real else (2,)
@@ -104,7 +104,7 @@ class DiagonalKernel(nn.Module):
             return
         low, high = self.dt_range
         steps = torch.empty_like(self.inv_dt).uniform_(math.log(low), math.log(high)).exp()
-        start = starts(self.start, 2 * self.half, self.B.shape[1], rank=self.rank)
+        start = starts(self.start, 2 * self.pairs, self.B.shape[1], rank=self.rank)
         initialization.copy_(self.inv_dt, _backward(steps, self.dt_transform))
         initialization.copy_(self.A_real, _backward(-start.a.real, self.real_transform))
         initialization.normal_(self.C, std=0.5**0.5)
@@ -174,7 +174,7 @@ class LowRankKernel(DiagonalKernel):
     def _build(self) -> None:
         if self.is_real:
             raise UsageError("a low-rank state space is complex: leave out is_real, or take the diagonal kernel")
-        self.P = nn.Parameter(torch.empty(self.rank, self.B.shape[1], self.half, 2))
+        self.P = nn.Parameter(torch.empty(self.rank, self.B.shape[1], self.pairs, 2))
         self.register_buffer("l_kernel", torch.tensor(0))
 
     def reset_parameters(self) -> None:
@@ -182,7 +182,7 @@ class LowRankKernel(DiagonalKernel):
         if self.C.is_meta:
             return
         super().reset_parameters()
-        start = starts(self.start, 2 * self.half, self.B.shape[1], rank=self.rank)
+        start = starts(self.start, 2 * self.pairs, self.B.shape[1], rank=self.rank)
         initialization.copy_(self.P, torch.view_as_real(start.p))
         initialization.copy_(self.l_kernel, torch.tensor(0))
         loaded = getattr(self.C, "_is_hf_initialized", False)
