@@ -92,7 +92,7 @@ def path_score(
         bonuses: add END_BONUS for each end of the read that it reaches.
 
     >>> path_score([0, 1, 1, 2], [0, 1, 2], 0, 0, [(2, OP_MATCH), (1, OP_INSERT), (1, OP_MATCH)], bonuses=False)
-    -1
+    -4
     """
     i, j, score = read_start, window_start, 0
     for size, operation in operations:
