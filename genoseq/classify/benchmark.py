@@ -368,7 +368,8 @@ def write_report(plan: BenchmarkPlan, results: Sequence[Result], path: Path) -> 
             row = [DESCRIPTIONS[method.name]]
             row += [_cell(cells[method.name, s]) if (method.name, s) in cells else "–" for s in shown]
             row += [f"{PUBLISHED[method.name]:.3f}" if method.name in PUBLISHED else "–"]
-            row += [f"{sum(one.tested for one in mine) / max(1e-9, sum(one.predict_seconds for one in mine)):,.3g}"]
+            rate = sum(one.tested for one in mine) / max(1e-9, sum(one.predict_seconds for one in mine))
+            row += [f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"]
             print("| " + " | ".join(row) + " |", file=out)
 
 

@@ -100,10 +100,15 @@ def test_relative_links_resolve(page: Path) -> None:
 def test_options_in_the_pages_exist(page: Path) -> None:
     wrong = []
     for words in commands_in(page):
+        command: click.Command = cli
         known = options_of(cli)
         for word in words[1:]:
-            if word in COMMANDS and known.keys() == options_of(cli).keys():
-                known = options_of(command_named(word))
+            if command is cli and word in COMMANDS:
+                command = command_named(word)
+                known = options_of(command)
+            elif command is not cli and isinstance(command, click.Group) and word in command.commands:
+                command = command.commands[word]
+                known = options_of(command)
             elif re.fullmatch(r"--?[a-zA-Z][\w-]*(=.*)?", word) and word.partition("=")[0] not in known:
                 wrong.append(f"{' '.join(words)}: {word}")
     assert not wrong
