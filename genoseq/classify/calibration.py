@@ -2,8 +2,9 @@
 
 Code lengths alone are badly calibrated: neighbouring bases are not independent evidence, and relatives in the training set make
 a class look better than its other members deserve. So the logit of a class is a weighted sum of how much shorter its code
-is than the mean over classes, per symbol, per root of the length, and in all, in each channel, plus a number of its own. The
-weights are shared by all classes: six or so numbers and one a class, which some dozens of sequences can settle (McFadden's
+is than the mean over classes, in each channel: per symbol, per root of the length, in all, and the root of that, which keeps
+copies of training sequences from deciding what is believed of all others; plus a number of its own. The weights are shared by
+all classes, and none is negative: a shorter code never speaks against a class. They are twelve or so numbers and one a class, which some dozens of sequences can settle (McFadden's
 conditional logit). They are fitted by maximum likelihood with a weak pull towards zero.
 """
 
@@ -18,16 +19,16 @@ __all__ = ["Calibration", "Novelty", "evidence", "fit_calibration", "fit_novelty
 
 Floats = NDArray[np.float64]
 
-FEATURES = 3
+FEATURES, TOTAL = 4, 2
 PULL = 1e-3
 TYPICAL = 30.0
-"""Bits by which the third feature is divided, so that all are of about one size."""
+"""Bits by which totals are divided, so that all features are of about one size."""
 LONGEST_SEARCH = 500
 QUANTILES = 201
 
 
 def evidence(bits: Floats, symbols: NDArray[np.int64]) -> Floats:
-    """Features of every class, ``(n, classes, 3 channels)``.
+    """Features of every class, ``(n, classes, 4 channels)``.
 
     Args:
         bits: code lengths, ``(n, channels, classes)``.
@@ -35,7 +36,8 @@ def evidence(bits: Floats, symbols: NDArray[np.int64]) -> Floats:
     """
     gain = bits.mean(axis=2, keepdims=True) - bits
     length = np.maximum(symbols, 1).astype(np.float64)[:, :, None]
-    parts = np.stack([10 * gain / length, gain / np.sqrt(length), gain / TYPICAL], axis=-1)
+    root = np.sign(gain) * np.sqrt(np.abs(gain) / TYPICAL)
+    parts = np.stack([10 * gain / length, gain / np.sqrt(length), gain / TYPICAL, root], axis=-1)
     n, channels, classes = bits.shape
     return parts.transpose(0, 2, 1, 3).reshape(n, classes, FEATURES * channels)
 
@@ -45,7 +47,7 @@ class Calibration:
     """Weights of the evidence.
 
     Attributes:
-        slopes: ``(3 channels,)``.
+        slopes: ``(4 channels,)``.
         offsets: ``(classes,)``.
         rows: held-out sequences that it was fitted to; 0 if there were none.
     """
@@ -63,7 +65,7 @@ class Calibration:
 def uncalibrated(channels: int, classes: int) -> Calibration:
     """Takes code lengths at their word: one bit is a factor of two."""
     slopes = np.zeros(FEATURES * channels)
-    slopes[FEATURES - 1 :: FEATURES] = TYPICAL * np.log(2) / channels
+    slopes[TOTAL::FEATURES] = TYPICAL * np.log(2) / channels
     return Calibration(slopes, np.zeros(classes), 0)
 
 
@@ -93,7 +95,10 @@ def fit_calibration(features: Floats, labels: NDArray[np.int64], *, start: Calib
         slope = np.concatenate([np.einsum("nk,nkf->f", p, features), p.sum(axis=0)]) / n + PULL * weights
         return float(value), slope
 
-    best = minimize(loss, np.zeros(width + classes), jac=True, method="L-BFGS-B", options={"maxiter": LONGEST_SEARCH}).x
+    bounds = [(0, None)] * width + [(None, None)] * classes
+    best = minimize(
+        loss, np.zeros(width + classes), jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": LONGEST_SEARCH}
+    ).x
     return Calibration(best[:width], best[width:], n)
 
 

@@ -1,6 +1,7 @@
 """What a classifier looks at: a channel turns sequences into symbols and knows what they cost under each class.
 
-``nucleotide`` reads the bases, ``translated`` the amino acids along the reading frames it finds, ``protein`` given residues.
+``nucleotide`` reads the bases, ``composition`` too but only few at a time, ``translated`` the amino acids along the reading frames
+that it finds, ``protein`` given residues.
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ class Channel:
         self.mixture = ContextMixture.of_arrays(mixture.alphabet, mixture.classes, mixture.settings, tensors)
 
 
+class CompositionChannel(Channel):
+    """Reads bases too, with short contexts and weights that hardly change: the composition of a whole sequence."""
+
+    name = "composition"
+
+
 class TranslatedChannel(Channel):
     """Reads the amino acids along the reading frames; they are the same whichever strand is given."""
 
@@ -126,4 +133,4 @@ def letters(sequences: Sequence[bytes], *, protein: bool) -> Flat:
     return Flat.of([residue_codes(one) if protein else encode(one) for one in sequences])
 
 
-CHANNELS: dict[str, type[Channel]] = {one.name: one for one in (Channel, TranslatedChannel, ProteinChannel)}
+CHANNELS: dict[str, type[Channel]] = {one.name: one for one in (Channel, CompositionChannel, TranslatedChannel, ProteinChannel)}

@@ -27,15 +27,16 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["nucleotide", "translated", "combined", "protein"]
 MODES = {
-    "nucleotide": ("nucleotide",),
+    "nucleotide": ("nucleotide", "composition"),
     "translated": ("translated",),
-    "combined": ("nucleotide", "translated"),
+    "combined": ("nucleotide", "composition", "translated"),
     "protein": ("protein",),
 }
 SETTINGS = {
     "nucleotide": MixtureSettings(
         (3, 6, 8, 12, 16, "110110110110110110", "101101101101101101", "011011011011011011"), (1 / 16,) * 8, 0.2
     ),
+    "composition": MixtureSettings((5, 8), (1.0, 1.0), 0.02),
     "translated": MixtureSettings((0, 1, 2, 3, "101", "1101", "1011", "110011"), (1 / 16,) * 8, 0.2),
     "protein": MixtureSettings((0, 1, 2, 3, "101", "1101", "1011", "110011"), (1 / 16,) * 8, 0.2),
 }
@@ -209,7 +210,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
         Args:
             X: sequences.
-            channel: ``nucleotide``, ``translated`` or ``protein``; the first one of the mode unless given.
+            channel: ``nucleotide``, ``composition``, ``translated`` or ``protein``; the first one of the mode unless given.
         """
         scores = self._scores_of(X)
         names = MODES[self.mode]
@@ -324,7 +325,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         for fold, is_random in self._folds(sequences, labels):
             counts = self.class_counts_ - np.bincount(labels[fold], minlength=len(self.classes_))
             part = flat.take(fold)
-            pieces = _pieces(part, rng, protein=self.mode == "protein")
+            pieces = _pieces(part, rng, reverse=self.strands == "both" and self.mode != "protein")
             for channel in self.channels_:
                 channel.change(part, labels[fold], by=-1, threads=self.n_jobs)
             for asked in (part, pieces):
@@ -394,13 +395,13 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return p
 
 
-def _pieces(sequences: Flat, rng: np.random.Generator, *, protein: bool) -> Flat:
-    """A piece of each sequence, from 100 long to all of it, evenly by the logarithm; of nucleotides the other strand."""
+def _pieces(sequences: Flat, rng: np.random.Generator, *, reverse: bool) -> Flat:
+    """A piece of each sequence, from 100 long to all of it, evenly by the logarithm; of the other strand if that counts too."""
     pieces = []
     for a, b in zip(sequences.offsets[:-1].tolist(), sequences.offsets[1:].tolist(), strict=True):
         shortest = min(SHORTEST_PIECE, b - a)
         length = min(int(shortest * ((b - a + 1) / shortest) ** rng.random()), b - a)
         start = a + int(rng.integers(0, b - a - length + 1))
         piece = sequences.codes[start : start + length]
-        pieces.append(piece if protein else COMPLEMENT[piece][::-1])
+        pieces.append(COMPLEMENT[piece][::-1] if reverse else piece)
     return Flat.of(pieces)

@@ -38,8 +38,8 @@ def test_without_calibration_a_bit_is_a_factor_of_two():
 
 def test_one_class_or_nothing_leaves_the_start():
     start = uncalibrated(1, 2)
-    assert fit_calibration(np.zeros((0, 2, 3)), np.zeros(0, np.int64), start=start) is start
-    assert fit_calibration(np.zeros((4, 2, 3)), np.zeros(4, np.int64), start=start) is start
+    assert fit_calibration(np.zeros((0, 2, 4)), np.zeros(0, np.int64), start=start) is start
+    assert fit_calibration(np.zeros((4, 2, 4)), np.zeros(4, np.int64), start=start) is start
 
 
 def test_novelty_rises_with_bits_and_knows_lengths():
