@@ -1,11 +1,12 @@
 """From code lengths to probabilities: a small model fitted to sequences that were held out.
 
 Code lengths alone are badly calibrated: neighbouring bases are not independent evidence, and relatives in the training set make
-a class look better than its other members deserve. So the logit of a class is a weighted sum of how much shorter its code
-is than the mean over classes, in each channel: per symbol, per root of the length, in all, and the root of that, which keeps
+a class look better than its other members deserve. So the logit of a class is a weighted sum of how much shorter its code is
+than the mean over classes, in each channel: per symbol, per root of the length, in all, and the root of that, which keeps
 copies of training sequences from deciding what is believed of all others; plus a number of its own. The weights are shared by
-all classes, and none is negative: a shorter code never speaks against a class. They are twelve or so numbers and one a class, which some dozens of sequences can settle (McFadden's
-conditional logit). They are fitted by maximum likelihood with a weak pull towards zero.
+all classes, and none is negative: a shorter code never speaks against a class. They are twelve or so numbers and one a class,
+which some dozens of sequences can settle (McFadden's conditional logit). They are fitted by maximum likelihood with a weak pull
+towards zero.
 """
 
 from __future__ import annotations

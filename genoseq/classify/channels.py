@@ -1,7 +1,7 @@
 """What a classifier looks at: a channel turns sequences into symbols and knows what they cost under each class.
 
-``nucleotide`` reads the bases, ``composition`` too but only few at a time, ``translated`` the amino acids along the reading frames
-that it finds, ``protein`` given residues.
+``nucleotide`` reads the bases, ``composition`` too but only few at a time, ``translated`` the amino acids along the reading
+frames that it finds, ``protein`` given residues.
 """
 
 from __future__ import annotations

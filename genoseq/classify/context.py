@@ -36,7 +36,7 @@ LOAD = 0.7
 """Share of the slots of a hash table that are taken."""
 PLAIN_BYTES = 1 << 26
 """An order is a plain table if that takes at most so many bytes, and a hash table otherwise."""
-PLAIN_BYTES_PER_SYMBOL, FEW_SYMBOLS = 16, 1 << 16
+PLAIN_BYTES_PER_SYMBOL, FEW_SYMBOLS = 32, 1 << 16
 TAG_BITS = 32
 SHARE_OF_WORK = 1 << 16
 """Symbols that one thread takes at a time, about."""
