@@ -2,12 +2,17 @@
 PYTHON ?=
 VENV := .venv
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 GENOSEQ := $(VENV)/bin/genoseq
 
 .PHONY: demo test lint clean
 
 $(STAMP): pyproject.toml .ci/setup.sh
 	PYTHON="$(PYTHON)" .ci/setup.sh $(VENV)
+	touch $@
+
+$(TOOLS): $(STAMP)
+	PYTHON="$(PYTHON)" .ci/setup.sh $(VENV) test,dev
 	touch $@
 
 # The demo registers its index in a place of its own: the user's indexes stay as they are.
@@ -18,10 +23,10 @@ demo: $(STAMP)
 	$(GENOSEQ) align -x demo/index data/portiera_R1.fastq.gz data/portiera_R2.fastq.gz -o demo/reads.bam --sort \
 	    --summary demo/summary.json --coverage demo/coverage.png
 
-test: $(STAMP)
+test: $(TOOLS)
 	$(VENV)/bin/python -m pytest
 
-lint: $(STAMP)
+lint: $(TOOLS)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 

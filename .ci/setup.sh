@@ -1,9 +1,10 @@
 #!/bin/sh
-# Make the virtual environment $1 (default .venv) and install genoseq with its test and development tools into it.
+# Make the virtual environment $1 (default .venv) and install genoseq into it, with the extras $2 (such as test,dev; default none).
 # Works without Debian's python3-venv package (no ensurepip) wherever pip can be had in another way.
 # PYTHON chooses the interpreter; it must be 3.11 or newer.
 set -eu
 venv=${1:-.venv}
+extras=${2:-}
 
 fail() {
     echo "setup: $*" >&2
@@ -60,5 +61,5 @@ for way in with_ensurepip with_system_pip with_apt with_get_pip; do
 done
 has_pip || fail "cannot make a virtual environment with pip; install the package python3-venv (apt-get install python3-venv)"
 
-echo "setup: installing genoseq and what it needs into $venv (some minutes the first time)" >&2
-"$venv/bin/python" -m pip install --editable '.[test,dev]'
+echo "setup: installing genoseq${extras:+ ($extras)} and what it needs into $venv; the first time some minutes and 1 to 2 GB" >&2
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from genoseq.errors import OutputError, Pathlike
 
-__all__ = ["beside", "check_writable", "describe_os_error", "is_full", "is_special", "whole_file", "whole_folder"]
+__all__ = ["beside", "check_writable", "describe_os_error", "is_full", "is_special", "refusal", "whole_file", "whole_folder"]
 
 LITTLE = 1 << 20  # free bytes of a disk below which a write that failed is put down to a full disk
 OPEN_FILES = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
@@ -134,9 +134,14 @@ def is_special(path: Pathlike) -> bool:
 
 
 def describe_os_error(error: OSError, path: Pathlike | None = None) -> str:
-    """What the operating system refused, as a sentence with a remedy."""
+    """What the operating system refused, as a sentence with a remedy, behind the path: the one given or the one it names."""
     place = path if path is not None else error.filename
     where = f"{os.fsdecode(place)}: " if place is not None else ""
+    return where + refusal(error)
+
+
+def refusal(error: OSError) -> str:
+    """What the operating system refused, without the path, for errors that name it themselves."""
     reasons = {
         errno.ENOSPC: "no space left on the device; free some space or choose another place",
         errno.EDQUOT: "disk quota exceeded; free some space or choose another place",
@@ -150,7 +155,7 @@ def describe_os_error(error: OSError, path: Pathlike | None = None) -> str:
         errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
         errno.EIO: "the device failed to read or write (input/output error)",
     }
-    return where + reasons.get(error.errno or 0, error.strerror or str(error))
+    return reasons.get(error.errno or 0, error.strerror or str(error))
 
 
 @contextlib.contextmanager

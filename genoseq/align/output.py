@@ -29,6 +29,7 @@ CSI_FROM = 1 << 29
 """Contigs of this length, bp, and more need a CSI index instead of BAI (SAM specification, 5.2)."""
 SORT_MEMORY = "256M"
 """Memory of each sorting thread; more records than fit go to files and are merged."""
+INDEX_ENDINGS = ("bai", "csi", "crai")
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -39,16 +40,18 @@ class Sink(Protocol):
 
 
 def output_format(path: str | None, given: str | None) -> str:
-    """``sam``, ``bam`` or ``cram``: as given, else by the file's name, else SAM.
+    """``sam``, ``bam`` or ``cram``: by the file's name, else as given, else SAM.
 
     Raises:
-        UsageError: the name's ending says nothing and no format is given.
+        UsageError: the name's ending says nothing and no format is given, or it names another one.
     """
+    ending = "" if path is None or path == "-" else Path(path).suffix.lower().lstrip(".")
     if given is not None:
+        if ending in FORMATS and ending != given:
+            raise UsageError(f"{path}: the name ends in .{ending}, but --output-format says {given}; change one of them")
         return given
     if path is None or path == "-":
         return "sam"
-    ending = Path(path).suffix.lower().lstrip(".")
     if ending in FORMATS:
         return ending
     if is_special(path):
@@ -88,11 +91,25 @@ def alignment_output(
             return
         with _encoder(str(temporary), kind, ordered, threads, path) as sink:
             yield sink
-        if ordered and kind != "sam" and not is_special(path):
-            _index(stack, temporary, path, kind, longest_contig)
+        if is_special(path):
+            return
+        made = _index(stack, temporary, path, kind, longest_contig) if ordered and kind != "sam" else None
+        _drop_indexes(path, keep=made)
 
 
-def _index(stack: contextlib.ExitStack, temporary: Path, path: str, kind: str, longest_contig: int) -> None:
+def _drop_indexes(path: str, *, keep: str | None) -> None:
+    """Remove the indexes of the file that stood at ``path`` before: samtools would use them for what stands there now."""
+    names = [f"{path}.{ending}" for ending in INDEX_ENDINGS]
+    if path.endswith(".bam"):
+        names.append(path.removesuffix("m") + "i")  # reads.bai, as Picard names it
+    for name in names:
+        if name != keep:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def _index(stack: contextlib.ExitStack, temporary: Path, path: str, kind: str, longest_contig: int) -> str:
+    """Index the alignments in ``temporary``, which will stand at ``path``; the path of the index."""
     import pysam
     from pysam.utils import SamtoolsError
 
@@ -103,6 +120,7 @@ def _index(stack: contextlib.ExitStack, temporary: Path, path: str, kind: str, l
         pysam.samtools.index(*options, "-o", str(target), str(temporary))
     except SamtoolsError as error:
         raise OutputError(_failure(f"{path}.{ending}", str(target), f"indexing failed: {error}")) from error
+    return f"{path}.{ending}"
 
 
 @contextlib.contextmanager

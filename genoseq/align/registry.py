@@ -17,7 +17,7 @@ from genoseq.errors import GenoseqError, IndexFormatError, InputError, OutputErr
 from genoseq.kernels import cache_folder
 from genoseq.locks import locked
 from genoseq.log import announce
-from genoseq.outputs import describe_os_error, whole_file
+from genoseq.outputs import describe_os_error, refusal, whole_file
 
 __all__ = ["Registry", "data_folder", "find_index", "index_folder", "remove_index"]
 
@@ -75,7 +75,7 @@ class Registry:
         except (FileNotFoundError, NotADirectoryError):
             return cls({}, None)
         except OSError as error:
-            raise InputError(describe_os_error(error), path=cls.file()) from error
+            raise InputError(refusal(error), path=cls.file()) from error
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise InputError(f"cannot be read ({error})", path=cls.file(), remedy="delete it and register anew") from error
 

@@ -9,13 +9,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from genoseq.cli.options import Whole, threads_option
+from genoseq.cli.targets import check_targets
 
 if TYPE_CHECKING:
     from genoseq.seqs.chunks import ChunkReader
@@ -109,12 +110,12 @@ def align(
     targets = [path for path in (output, unmapped_out, summary, coverage) if path not in (None, "-")]
     given_index = index_name or os.environ.get("GENOSEQ_INDEX")
     inputs = [path for path in (reads, mates, given_index) if path is not None]
-    _check_targets(targets, inputs)
+    check_targets(targets, inputs)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(_reader(reads, mates, interleaved))  # first: a missing file is told at once
         with _index_progress() as report:
             folder = find_index(index_name, threads=threads, progress=report)
-        _check_targets(targets, [str(path) for path in folder.iterdir()])
+        check_targets(targets, [str(path) for path in folder.iterdir()])
         index = Index.open(folder)
         k, density = index.manifest["k"], index.manifest["density"]
         contigs = counted(len(index.names), "contig")
@@ -173,40 +174,6 @@ def align(
     log.info(counts.sentence(seconds))
     if counts.counts["reads"] >= MANY and counts.counts["mapped"] < FEW * counts.counts["reads"]:
         log.warning("almost nothing maps: is %s (%s) the right genome? -x chooses another", index.reference, folder)
-
-
-def _check_targets(targets: Iterable[str], inputs: Iterable[str]) -> None:
-    """Refuse, before any work, outputs that cannot be written, that are one file, or that would replace an input."""
-    from genoseq.errors import OutputError, UsageError
-    from genoseq.outputs import check_writable, is_special
-
-    kept = [_file_behind(path) for path in inputs]
-    seen: dict[str, str] = {}
-    for target in targets:
-        if is_special(target):
-            check_writable(target)
-            continue
-        if os.path.isdir(target):
-            raise OutputError(f"{target}: is a folder, expected a file to write; choose another name")
-        check_writable(target)
-        real = os.path.realpath(target)
-        if real in seen:
-            raise UsageError(f"two outputs have the same name, {target}: give each its own")
-        seen[real] = target
-        found = _file_behind(target)
-        if found is not None and found in kept:
-            raise UsageError(f"{target} is an input: writing it would destroy it; choose another name")
-
-
-def _file_behind(path: str) -> tuple[int, int] | None:
-    """Device and inode of a regular file (``-``: of what standard input is), whatever its name; None if there is none."""
-    import stat
-
-    try:
-        state = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None
 
 
 @contextlib.contextmanager

@@ -125,7 +125,11 @@ def draw_accuracy(results: Sequence[Result], path: Path) -> None:
         _clean(left, title="Correct", x="edits, % of bases", y="reads, %")
         _clean(right, title="Wrong", x="edits, % of bases", y="reads, %")
         left.set_ylim(0, 101)
-        right.set_ylim(bottom=0)
+        right.set_yscale("symlog", linthresh=1)  # most tools lie at some percent; one may send half of the reads astray
+        right.set_ylim(0, 101)
+        right.yaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100]))
+        right.yaxis.set_minor_locator(NullLocator())
+        right.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         for axes in (left, right):
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -52,7 +52,7 @@ def _draw_contig(axis: Axes, summary: Summary, contig: int) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     length = summary.index.lengths[contig]
-    scale, unit = (1, "bp") if length < 10_000 else (1_000, "kb") if length < 10_000_000 else (1_000_000, "Mb")
+    scale, unit = (1, "bp") if length < 10_000 else (1_000, "kb") if length < 2_000_000 else (1_000_000, "Mb")
     everything = summary.binned(contig)
     starts = np.arange(0, len(everything), max(1, -(-len(everything) // POINTS)))
     edges = np.append(starts * summary.bin_width, length)

@@ -134,13 +134,24 @@ def test_every_format_to_standard_output(
     assert sorted(os.listdir(tmp_path)) == sorted([f"got.{kind}", "reads.fq"])
 
 
-def test_the_format_option_wins_over_the_name(genoseq: Runner, index: Path, reads: Path, tmp_path: Path) -> None:
+def test_the_format_option_names_what_the_ending_leaves_open(genoseq: Runner, index: Path, reads: Path, tmp_path: Path) -> None:
     genoseq("align", reads, "-x", index, "-o", tmp_path / "odd.txt", "-O", "bam")
     with pysam.AlignmentFile(str(tmp_path / "odd.txt")) as opened:
         assert opened.is_bam
+    contradiction = genoseq("align", reads, "-x", index, "-o", tmp_path / "odd.cram", "-O", "bam")
+    assert (contradiction.status, "ends in .cram, but --output-format says bam" in contradiction.err) == (2, True)
     refused = genoseq("align", reads, "-x", index, "-o", tmp_path / "other.txt")
     assert (refused.status, "the ending names no format" in refused.err) == (2, True)
     assert genoseq("align", reads, "-x", index, "-O", "vcf").status == 2
+
+
+def test_no_index_of_an_earlier_output_stays(genoseq: Runner, index: Path, reads: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.bam"
+    assert genoseq("align", reads, "-x", index, "-o", path, "--sort").status == 0
+    (tmp_path / "out.bai").touch()
+    (tmp_path / "out.cram.crai").touch()  # of another file
+    assert genoseq("align", reads, "-x", index, "-o", path).status == 0
+    assert sorted(os.listdir(tmp_path)) == ["out.bam", "out.cram.crai", "reads.fq"]
 
 
 def test_a_sort_that_does_not_fit_into_memory(
