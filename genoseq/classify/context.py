@@ -133,11 +133,11 @@ class ContextMixture:
         n = len(self._spans)
         self.arrays: dict[str, NDArray[Any]] = {
             "dense": np.zeros(0, np.int32),
-            "table": np.full(n, kernels.EMPTY),
+            "table": _empty_slots(n * LANES),
             "entries": np.empty(0, np.uint32),
             "rows": np.full(n, -1, np.int64),
-            "firsts": np.arange(n),
-            "sizes": np.ones(n, np.int64),
+            "firsts": np.arange(n) * LANES,
+            "sizes": np.full(n, LANES),
         }
         self._laid_out = False
 
@@ -191,7 +191,8 @@ class ContextMixture:
             lists.append(entries)
             first += len(table)
             listed += len(entries)
-        arrays["table"], arrays["entries"] = np.concatenate(tables), np.concatenate(lists)
+        arrays["table"], arrays["entries"] = _empty_slots(first), np.concatenate(lists)
+        np.concatenate(tables, out=arrays["table"])
         arrays["firsts"], arrays["sizes"] = np.array(firsts, np.int64), np.array(sizes, np.int64)
 
     def _filed(self, j: int, sequences: Flat, labels: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
@@ -201,7 +202,7 @@ class ContextMixture:
             return np.empty(0, np.uint64), np.empty(0, np.uint32)
         keys, counts = self._merged(j, sequences, labels)
         contexts, length = kernels.group_sizes(keys)
-        table = np.full(int(contexts / LOAD) + 2, kernels.EMPTY)  # one slot at least stays empty: there a search ends
+        table = _empty_slots(int(contexts / LOAD) // LANES * LANES + LANES)  # one stays empty at least: there a search ends
         entries = np.empty(length, np.uint32)
         kernels.fill_slots(keys, counts, table, 0, len(table), entries, 0)
         return table, entries
@@ -296,6 +297,14 @@ def _shapes(contexts: tuple[int | str, ...], width: int) -> tuple[NDArray[np.int
     if max(weights) * width > TAG_BITS:
         raise ValueError(f"contexts {contexts}: at most {TAG_BITS // width} symbols of one may count")
     return np.array([len(one) for one in patterns], np.int64), segments, weights
+
+
+def _empty_slots(count: int) -> NDArray[np.uint64]:
+    """Slots that begin with a cache line."""
+    line = 64
+    room = np.full(count + line // 8, kernels.EMPTY)
+    begin = -room.ctypes.data % line // 8
+    return room[begin : begin + count]
 
 
 def _shift_lists(table: NDArray[np.uint64], by: int) -> None:

@@ -8,16 +8,16 @@ their sums. ``lanes`` is the number of classes rounded up to 8, so that a row is
 A slot of the hash table is a uint64: 32 bits of the packed context (the tag), then 32 bits of payload. Where only one
 symbol of one class was ever seen behind a context, as is the rule at high orders, the payload is that entry. Otherwise
 it is ``LIST`` and the place of the first entry of a list, whose last entry carries the bit ``LIST``. An entry is
-``class << 18 | symbol << 13 | count``; a list ascends by class and symbol. Counts of entries stop at ``MOST``. Slots are
-probed one after another from a home that the context decides. No context has more than 32 bits that count (16 bases, 6
-residues), so the tag is all of it and look-ups are exact.
+``class << 18 | symbol << 13 | count``; a list ascends by class and symbol. Counts of entries stop at ``MOST``. Eight slots
+are a bucket, one cache line, filled from its begin; what does not fit into the bucket that the context decides is filed in the
+next one. No context has more than 32 bits that count (16 bases, 6 residues), so the tag is all of it and look-ups are exact.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from genoseq.classify.lanes import LANES, level, mix_counts, mix_given, renew_weights, settle
+from genoseq.classify.lanes import LANES, give_counts, give_entries, give_entry, lowest, match, mix
 from genoseq.kernels import kernel, lean_kernel, prefetch
 
 __all__ = [
@@ -40,14 +40,21 @@ __all__ = [
 SYMBOL_BITS, COUNT_BITS, CLASS_BITS = 5, 13, 13
 MOST = (1 << COUNT_BITS) - 1
 KEY_BITS = CLASS_BITS + SYMBOL_BITS
+KEY_SHIFT = COUNT_BITS + SYMBOL_BITS
 LIST = 1 << 31
 LOW = (1 << 32) - 1
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 HALF = np.uint64(32)
 
-AHEAD, NEAR = 16, 8
-"""Positions between the first hint to the memory about a context, its look-up, and its use."""
+NOTHING = ((1 << CLASS_BITS) - 1) << KEY_SHIFT
+"""Payload of a context that was never seen: a count of 0."""
+
+AHEAD = 16
+"""Symbols between the hint to the memory about a context and its use, where counts are changed."""
+
+BLOCK = 32
+"""Symbols that are looked up together, ahead of their use."""
 
 PRODUCT = 16
 """Symbols whose probabilities are multiplied before one logarithm is taken."""
@@ -55,21 +62,23 @@ PRODUCT = 16
 
 @lean_kernel
 def home_of(context, slots):
-    """The slot at which the search for a context begins."""
+    """The first slot of the bucket at which the search for a context begins."""
     mixed = np.uint64(context + 1) * MULTIPLIER
     mixed = (mixed ^ (mixed >> np.uint64(29))) * MULTIPLIER
-    return np.int64(((mixed >> HALF) * np.uint64(slots)) >> HALF)
+    return np.int64(((mixed >> HALF) * np.uint64(slots // LANES)) >> HALF) * LANES
 
 
 @lean_kernel
 def find(table, first, slots, context, at):
-    """Place of the slot of a context, searched from ``at`` on; the one that is empty if it has none."""
+    """Place of the slot of a context, its bucket and those behind searched from ``at`` on; one that is empty if it has none."""
     tag = np.uint64(context & LOW)
     while True:
-        slot = table[first + at]
-        if slot == EMPTY or (slot >> HALF) == tag:
-            return first + at
-        at += 1
+        found = match(table, first + at, tag)
+        if found:
+            return first + at + lowest(found)
+        if table[first + at + LANES - 1] == EMPTY:
+            return first + at + LANES - 1
+        at += LANES
         if at == slots:
             at = 0
 
@@ -181,8 +190,10 @@ def fill_slots(keys, counts, table, first, slots, entries, at):
                 entry = (np.int64(keys[k] & low) << COUNT_BITS) | min(np.int64(counts[k]), MOST)
                 entries[at] = np.uint32(entry | (LIST if k == j - 1 else 0))
                 at += 1
-        slot = find(table, first, slots, context, home_of(context, slots))
-        table[slot] = (np.uint64(context & LOW) << HALF) | np.uint64(payload)
+        place = find(table, first, slots, context, home_of(context, slots))
+        while (place - first) % LANES and table[place - 1] == EMPTY:
+            place -= 1
+        table[place] = (np.uint64(context & LOW) << HALF) | np.uint64(payload)
         i = j
     return at
 
@@ -278,36 +289,69 @@ def add_entries(codes, offsets, labels, segments, span, width, symbols, table, f
 
 
 @lean_kernel
-def _read_entries(payload, entries, code, alpha, floor, p, first):
-    """Probabilities, from ``p[first]`` on, of one symbol from the payload of a slot; ``floor`` is the sum of ``alpha``."""
-    if not payload & LIST:
-        count = np.float32(payload & MOST)
-        seen = (payload >> COUNT_BITS) & ((1 << SYMBOL_BITS) - 1)
-        label = payload >> (COUNT_BITS + SYMBOL_BITS)
-        p[first + label] = ((count if seen == code else np.float32(0)) + alpha) / (count + floor)
-        return
-    at = payload & (LIST - 1)
-    label = np.int64(-1)
-    total = np.float32(0)
-    hits = np.float32(0)
-    while True:
-        entry = np.int64(entries[at])
-        value = entry & (LIST - 1)
-        owner = value >> (COUNT_BITS + SYMBOL_BITS)
-        if owner != label:
-            if label >= 0:
-                p[first + label] = (hits + alpha) / (total + floor)
-            label = owner
-            total = np.float32(0)
-            hits = np.float32(0)
-        count = np.float32(value & MOST)
-        total += count
-        if (value >> COUNT_BITS) & ((1 << SYMBOL_BITS) - 1) == code:
-            hits += count
-        if entry & LIST:
+def _contexts(codes, begin, end, offsets, state, width, symbols, top, behind, runs):
+    """What lies behind the symbols ``begin`` to ``end``, packed, and how many symbols that are; -1 for one that is not coded.
+
+    ``state`` is the number of the sequence, then the context and the run that go on.
+    """
+    s, context, run = state[0], state[1], state[2]
+    for i in range(begin, end):
+        while i >= offsets[s + 1]:
+            s += 1
+            context = 0
+            run = 0
+        code = np.int64(codes[i])
+        behind[i - begin] = context
+        if code >= symbols:
+            runs[i - begin] = -1
+            context = 0
+            run = 0
+            continue
+        runs[i - begin] = run
+        context = ((context << width) | code) & top
+        run += 1
+    state[0], state[1], state[2] = s, context, run
+
+
+@lean_kernel
+def _packed_all(behind, segments, kept):
+    """:func:`packed` of many contexts."""
+    for k in range(len(kept)):
+        kept[k] = 0
+    for s in range(len(segments)):
+        mask, shift = segments[s, 0], segments[s, 1]
+        if mask == 0:
             break
-        at += 1
-    p[first + label] = (hits + alpha) / (total + floor)
+        for k in range(len(kept)):
+            kept[k] |= (behind[k] & mask) >> shift
+
+
+@lean_kernel
+def _rows_all(own, runs, span, row, symbols, places):
+    """First row of each context in the plain table; -1 where the context is not whole."""
+    for k in range(len(places)):
+        places[k] = row + own[k] * (symbols + 1) if runs[k] >= span else -1
+
+
+@lean_kernel
+def _homes_all(own, runs, span, first, slots, places):
+    """Place of each context's home in the hash table; -1 where the context is not whole."""
+    for k in range(len(places)):
+        places[k] = first + home_of(own[k], slots) if runs[k] >= span else -1
+
+
+@lean_kernel
+def _payload(table, first, slots, place, context, entries):
+    """What is filed behind a context whose home is ``place``; `NOTHING` if it is not there."""
+    if place < 0:
+        return np.int64(NOTHING)
+    found = match(table, place, np.uint64(context & LOW))
+    slot = table[place + lowest(found | (1 << (LANES - 1)))]  # or the bucket's last one
+    if found == 0 and slot != EMPTY:
+        slot = table[find(table, first, slots, context, place - first)]
+    payload = np.int64(NOTHING) if slot == EMPTY else np.int64(slot & np.uint64(LOW))
+    prefetch(entries, (payload & (LIST - 1)) if payload & LIST else 0)
+    return payload
 
 
 @kernel
@@ -333,6 +377,10 @@ def code_lengths(
 ):
     """Code length in bits of each sequence under each class.
 
+    The symbols of all sequences go in blocks through three steps: where the counts of their contexts lie, and a hint to the
+    memory to fetch them; then what the hash tables hold; then the mixture, whose weights begin anew with each sequence. While
+    one block is mixed the next one is fetched.
+
     Args:
         codes: uint8, sequences one after another; a code of ``symbols`` or more is not coded and ends the context.
         offsets: int64 (n + 1,).
@@ -350,8 +398,8 @@ def code_lengths(
     """
     n_orders = len(spans)
     classes = bits.shape[1]
-    uniform = np.float32(1.0 / symbols)
     keep = np.float32(1.0 - share)
+    uniform = np.float32(1.0 / symbols)
     floors = np.empty(n_orders, np.float32)
     dealt = np.empty(n_orders, np.float32)
     longest = 0
@@ -362,89 +410,87 @@ def code_lengths(
     top = (np.int64(1) << (width * longest)) - 1
     weights = np.empty(n_orders * lanes, np.float32)
     p = np.empty(n_orders * lanes, np.float32)
-    mixed = np.empty(lanes, np.float32)
-    product = np.empty(lanes, np.float64)
-    contexts = np.empty((AHEAD, n_orders), np.int64)  # -1 where the context is not whole
-    places = np.empty((AHEAD, n_orders), np.int64)  # home, then payload; row of a plain order
-    for s in range(len(offsets) - 1):
-        start, end = offsets[s], offsets[s + 1]
+    product = np.ones(lanes, np.float64)
+    state = np.zeros(3, np.int64)
+    behind = np.empty(BLOCK, np.int64)
+    runs = np.empty(BLOCK, np.int64)
+    own = np.empty((n_orders, BLOCK), np.int64)
+    places = np.empty((2, n_orders, BLOCK), np.int64)  # of this block and the next: rows of plain orders; homes, then payloads
+    n = len(codes)
+    bits[:] = 0.0
+    scored[:] = 0
+    s = -1
+    done = 0
+    ended = np.int64(0)
+    for begin in range(-BLOCK, n, BLOCK):
+        now, later = places[(begin // BLOCK) & 1], places[(begin // BLOCK + 1) & 1]
+        # the next block: where to look
+        ahead = min(max(n - begin - BLOCK, 0), BLOCK)
+        _contexts(codes, begin + BLOCK, begin + BLOCK + ahead, offsets, state, width, symbols, top, behind, runs)
         for j in range(n_orders):
-            for c in range(lanes):
-                weights[j * lanes + c] = priors[j]
-        for c in range(lanes):
-            product[c] = 1.0
-        for c in range(classes):
-            bits[s, c] = 0.0
-        context = np.int64(0)
-        run = 0
-        done = 0
-        for t in range(start, end + AHEAD):
-            here = t % AHEAD
-            i = t - AHEAD
-            if i >= start and codes[i] < symbols:
-                code = np.int64(codes[i])
-                for c in range(lanes):
-                    mixed[c] = np.float32(0)
+            _packed_all(behind, segments[j], own[j])
+            if rows[j] >= 0:
+                _rows_all(own[j], runs, spans[j], rows[j], symbols, later[j])
+            else:
+                _homes_all(own[j], runs, spans[j], firsts[j], sizes[j], later[j])
+        # this block: mix
+        for k in range(BLOCK):
+            if k < ahead:
+                code = np.int64(codes[begin + BLOCK + k])
                 for j in range(n_orders):
-                    at = j * lanes
-                    if contexts[here, j] >= 0 and rows[j] >= 0:
-                        seen = (places[here, j] + code) * lanes
-                        total = (places[here, j] + symbols) * lanes
-                        for b in range(0, lanes, LANES):
-                            mix_counts(dense, seen + b, total + b, alphas[j], floors[j], p, weights, at + b, mixed, b)
-                        continue
-                    for b in range(0, lanes, LANES):
-                        level(p, at + b, uniform)
-                    if contexts[here, j] >= 0 and places[here, j] >= 0:
-                        _read_entries(places[here, j], entries, code, alphas[j], floors[j], p, at)
-                    for b in range(0, lanes, LANES):
-                        mix_given(p, weights, at + b, mixed, b)
-                for b in range(0, lanes, LANES):
-                    settle(mixed, product, b, keep)
-                for j in range(n_orders):
-                    for b in range(0, lanes, LANES):
-                        renew_weights(weights, p, j * lanes + b, mixed, b, dealt[j])
-                done += 1
-                if done % PRODUCT == 0:
+                    place = max(later[j, k], 0)
+                    if rows[j] >= 0:
+                        prefetch(dense, (place + code) * lanes)
+                        prefetch(dense, (place + symbols) * lanes)
+                    else:
+                        prefetch(table, place)
+            i = begin + k
+            if i < 0 or i >= n:
+                continue
+            while i >= ended:
+                if s >= 0:
                     for c in range(classes):
                         bits[s, c] -= np.log2(product[c])
-                    for c in range(lanes):
-                        product[c] = 1.0
-            # positions further on: find the slots
-            i = t - (AHEAD - NEAR)
-            if start <= i < end:
-                near = i % AHEAD
+                    scored[s] = done
+                s += 1
+                ended = offsets[s + 1]
+                done = 0
+                product[:] = 1.0
                 for j in range(n_orders):
-                    if rows[j] < 0 and contexts[near, j] >= 0:
-                        slot = table[find(table, firsts[j], sizes[j], contexts[near, j], places[near, j])]
-                        payload = np.int64(slot & np.uint64(LOW))
-                        if slot == EMPTY:
-                            payload = -1
-                        elif payload & LIST:
-                            prefetch(entries, payload & (LIST - 1))
-                        places[near, j] = payload
-            # and further still: ask for the memory
-            if t < end:
-                code = np.int64(codes[t])
-                for j in range(n_orders):
-                    contexts[here, j] = -1
-                    if run >= spans[j] and code < symbols:
-                        own = packed(context, segments[j])
-                        contexts[here, j] = own
-                        if rows[j] >= 0:
-                            row = rows[j] + own * (symbols + 1)
-                            places[here, j] = row
-                            prefetch(dense, (row + code) * lanes)
-                            prefetch(dense, (row + symbols) * lanes)
-                        else:
-                            places[here, j] = home_of(own, sizes[j])
-                            prefetch(table, firsts[j] + places[here, j])
-                if code < symbols:
-                    context = ((context << width) | code) & top
-                    run += 1
+                    weights[j * lanes : (j + 1) * lanes] = priors[j]
+            code = np.int64(codes[i])
+            if code >= symbols:
+                continue
+            for j in range(n_orders):
+                place = now[j, k]
+                at = j * lanes
+                if rows[j] >= 0:
+                    for b in range(0, lanes, LANES):
+                        seen, total = (place + code) * lanes + b, (place + symbols) * lanes + b
+                        give_counts(dense, seen if place >= 0 else -1, total, alphas[j], floors[j], p, at + b)
+                elif place & LIST:
+                    entry = place & (LIST - 1)
+                    for b in range(0, lanes, LANES):
+                        entry = give_entries(entries, entry, KEY_SHIFT, COUNT_BITS, b, code, alphas[j], floors[j], p, at + b)
                 else:
-                    context = 0
-                    run = 0
+                    count = np.float32(place & MOST)
+                    hit = (place >> COUNT_BITS) & ((1 << SYMBOL_BITS) - 1) == code
+                    value = ((count if hit else np.float32(0)) + alphas[j]) / (count + floors[j])
+                    for b in range(0, lanes, LANES):
+                        give_entry((place >> KEY_SHIFT) - b, value, uniform, p, at + b)
+            for b in range(0, lanes, LANES):
+                mix(p, weights, n_orders, lanes, b, product, keep, dealt)
+            done += 1
+            if done % PRODUCT == 0:
+                for c in range(classes):
+                    bits[s, c] -= np.log2(product[c])
+                product[:] = 1.0
+        # the next block: what hash tables hold
+        for j in range(n_orders):
+            if rows[j] < 0:
+                for k in range(ahead):
+                    later[j, k] = _payload(table, firsts[j], sizes[j], later[j, k], own[j, k], entries)
+    if s >= 0:
         for c in range(classes):
             bits[s, c] -= np.log2(product[c])
         scored[s] = done

@@ -24,11 +24,11 @@ from genoseq.classify.calibration import Calibration, Novelty
 from genoseq.classify.context import MixtureSettings
 from genoseq.classify.estimator import ContextMixtureClassifier
 from genoseq.errors import GenoseqError, IndexFormatError, InputError, Pathlike
-from genoseq.outputs import describe_os_error, whole_file
+from genoseq.outputs import refusal, whole_file
 
 __all__ = ["FORMAT", "VERSION", "load_classifier", "save_classifier"]
 
-FORMAT, VERSION = "genoseq.classifier", 1
+FORMAT, VERSION = "genoseq.classifier", 2
 LONGEST_HEADER = 100_000_000
 ALIGNED = 64
 AGAIN = "fit the model again with `genoseq classify fit`"
@@ -71,9 +71,9 @@ def save_classifier(model: ContextMixtureClassifier, path: Pathlike) -> str:
 
 
 def _write(file: IO[bytes], metadata: dict[str, str], tensors: dict[str, NDArray[Any]]) -> None:
-    """The same bytes for the same content; widest numbers first, so that all are aligned."""
+    """The same bytes for the same content; whole cache lines first, then the widest numbers, so that all are aligned."""
     kinds = {np.dtype(kind): name for name, kind in DTYPES.items()}
-    ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    ordered = sorted(tensors.items(), key=lambda item: (item[1].nbytes % ALIGNED != 0, -item[1].itemsize, item[0]))
     header: dict[str, Any] = {"__metadata__": metadata}
     at = 0
     for name, one in ordered:
@@ -197,7 +197,7 @@ def _mapped(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
             header = json.loads(file.read(length))
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
-        raise InputError(describe_os_error(error), path=path) from error
+        raise InputError(refusal(error), path=path) from error
     except (ValueError, RecursionError) as error:
         raise damaged(f"is no classifier of genoseq, or its header is damaged ({error})") from error
     try:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from genoseq.classify.sequences import SequenceInputError
 from genoseq.seqs.alphabet import encode
-from genoseq.seqs.overlap import canonical_kmers
+from genoseq.seqs.overlap import canonical_words
 from genoseq.tokenizers.genetic import genetic_code as code_numbered
 
 __all__ = ["LONGEST", "Words", "amino_acids", "hashed", "low_complexity", "translate_frames"]
@@ -35,6 +35,7 @@ LONGEST = {"nucleotide": 31, "translated": 12, "protein": 12}
 """Longest word of each kind, in bases or amino acids."""
 
 PIECE = 1 << 21  # bases taken at a time, so that memory does not grow with a chromosome
+NUCLEOTIDE_PIECE = 1 << 16  # so that the words being joined stay in the processor's cache
 LETTERS = b"ACDEFGHIKLMNPQRSTVWY"
 STOP, OTHER = 20, 21
 
@@ -115,7 +116,7 @@ def low_complexity(words: Hashes, k: int) -> NDArray[np.float64]:
     Journal of Computational Biology 13:1028, 2006). The same for a word and its reverse complement. Returns ``(n,)``; 0 where k
     < 4.
 
-    >>> low_complexity(canonical_kmers(encode(b"CAGCAGCAGCAGCAGCAGCAG"), 21), 21).round(2).tolist()
+    >>> low_complexity(canonical_words(encode(b"CAGCAGCAGCAGCAGCAGCAG"), 21), 21).round(2).tolist()
     [2.83]
     """
     count = k - 2
@@ -169,8 +170,7 @@ class Words:
 
     def of(self, sequence: bytes) -> Hashes:
         """The distinct words of a sequence (upper-case letters), sorted."""
-        parts = list(self._pieces(sequence))
-        return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+        return np.unique(np.concatenate([np.empty(0, np.uint64), *self._pieces(sequence)]))
 
     def of_all(self, sequences: Iterable[bytes]) -> Hashes:
         """The distinct words of several sequences (the contigs of a genome), sorted; no word reaches from one to the next."""
@@ -188,18 +188,18 @@ class Words:
         return math.sqrt(max(0.0, share * (1 - share)) / kept) if kept else math.nan
 
     def _pieces(self, sequence: bytes) -> Iterable[Hashes]:
+        """The words that are kept, neither sorted nor distinct: what is left out need not be sorted, which is what costs."""
         if self.kind == "protein":
-            yield np.unique(self._kept(_protein_words(amino_acids(sequence), self.k)))
+            yield self._kept(_protein_words(amino_acids(sequence), self.k))
             return
-        span = self.k if self.kind == "nucleotide" else 3 * self.k
-        for start in range(0, max(1, len(sequence) - span + 1), PIECE):  # PIECE starts, each with a whole word
-            codes = encode(sequence[start : start + PIECE + span - 1])
+        span, piece = (self.k, NUCLEOTIDE_PIECE) if self.kind == "nucleotide" else (3 * self.k, PIECE)
+        for start in range(0, max(1, len(sequence) - span + 1), piece):  # so many starts, each with a whole word
+            codes = encode(sequence[start : start + piece + span - 1])
             if self.kind == "nucleotide":
-                yield self._kept(canonical_kmers(codes, self.k))
+                yield self._kept(canonical_words(codes, self.k))
             else:
-                frames = translate_frames(codes, genetic_code=self.genetic_code)
-                found = [self._kept(_protein_words(_long_runs(frame, self.open_run), self.k)) for frame in frames]
-                yield np.unique(np.concatenate(found))  # kept first: sorting is what costs
+                for frame in translate_frames(codes, genetic_code=self.genetic_code):
+                    yield self._kept(_protein_words(_long_runs(frame, self.open_run), self.k))
 
     def _kept(self, words: Hashes) -> Hashes:
         if self.scaled == 1:

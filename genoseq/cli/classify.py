@@ -8,6 +8,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -121,10 +122,12 @@ def predict(
     batches = (
         call_file(model, reads) if windows is None else call_windows(model, reads, size=windows, step=step or -(-windows // 2))
     )
+    # Before the header is written: what cannot be classified at all leaves standard output empty.
+    first = list(islice(batches, 1))
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(SplitFolder(split_dir)) if split_dir else None
         file = stack.enter_context(_table(output, metadata, COLUMNS if windows is None else WINDOW_COLUMNS))
-        for batch in batches:
+        for batch in chain(first, batches):
             file.writelines(rows(batch, windows=windows is not None))
             found.update(map(str, batch.calls.labels.tolist()))
             if folder is not None:

@@ -6,17 +6,20 @@ A test set whose 16-mers are mostly in the training set does not measure what a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genoseq.seqs.alphabet import encode
 
-__all__ = ["canonical_kmers", "containment"]
+__all__ = ["canonical_kmers", "canonical_words", "containment"]
 
 
-def canonical_kmers(codes: NDArray[np.uint8], k: int = 16) -> NDArray[np.uint64]:
-    """Distinct canonical k-mers of base codes, sorted: each is the smaller of a k-mer and its reverse complement.
+def canonical_words(codes: NDArray[np.uint8], k: int) -> NDArray[np.uint64]:
+    """Canonical k-mers of base codes, in order and with repeats: each is the smaller of a k-mer and its reverse complement.
+
+    Words are joined from words of half the length, so the work grows with the logarithm of k.
 
     Args:
         codes: uint8 ``(L,)`` as `genoseq.seqs.alphabet.encode` gives them; k-mers with other letters are left out.
@@ -27,16 +30,39 @@ def canonical_kmers(codes: NDArray[np.uint8], k: int = 16) -> NDArray[np.uint64]
     count = len(codes) - k + 1
     if count < 1:
         return np.empty(0, np.uint64)
-    forward = np.zeros(count, np.uint64)
-    reverse = np.zeros(count, np.uint64)
-    valid = np.ones(count, bool)
-    for i in range(k):
-        column = codes[i : i + count]
-        valid &= column < 4
-        base = (column & 3).astype(np.uint64)
-        forward = (forward << np.uint64(2)) | base
-        reverse |= (np.uint64(3) - base) << np.uint64(2 * i)
-    return np.unique(np.minimum(forward, reverse)[valid])
+    base = (codes & 3).astype(np.uint64)
+    power = _Strands(base, np.uint64(3) - base, 1)
+    words = power if k & 1 else None
+    while 2 * power.k <= k:
+        power = _joined(power, power)
+        if k & power.k:
+            words = power if words is None else _joined(words, power)
+    assert words is not None  # k has a bit that is set
+    foreign = np.append(0, np.cumsum(codes > 3))
+    canonical: NDArray[np.uint64] = np.minimum(words.forward, words.reverse)[foreign[k:] == foreign[:-k]]
+    return canonical
+
+
+def canonical_kmers(codes: NDArray[np.uint8], k: int = 16) -> NDArray[np.uint64]:
+    """Distinct :func:`canonical_words` of base codes, sorted."""
+    return np.unique(canonical_words(codes, k))
+
+
+class _Strands(NamedTuple):
+    """The k-mer that starts at each place, and its reverse complement."""
+
+    forward: NDArray[np.uint64]
+    reverse: NDArray[np.uint64]
+    k: int
+
+
+def _joined(left: _Strands, right: _Strands) -> _Strands:
+    """Words of ``left`` with those of ``right`` behind them."""
+    count = len(right.forward) - left.k
+    behind = slice(left.k, left.k + count)
+    forward = (left.forward[:count] << np.uint64(2 * right.k)) | right.forward[behind]
+    reverse = (right.reverse[behind] << np.uint64(2 * left.k)) | left.reverse[:count]
+    return _Strands(forward, reverse, left.k + right.k)
 
 
 def containment(queries: Iterable[str | bytes], references: Iterable[str | bytes], *, k: int = 16) -> float:

@@ -204,7 +204,9 @@ def test_usage(genoseq: Runner, folder: Path, model: Path, tmp_path: Path) -> No
 
 def test_predict_refuses_protein_and_broken_models(genoseq: Runner, folder: Path, model: Path, tmp_path: Path) -> None:
     done = genoseq("classify", "predict", model, fasta(tmp_path / "p.fa", [("p", "MKLVFEWQ")]))
-    assert done.status == 1 and "p.fa, record 1" in done.err
+    assert done.status == 1 and "p.fa, record 1" in done.err and done.out == b""
+    done = genoseq("classify", "predict", tmp_path / "none", folder / "test.fa")
+    assert done.status == 1 and done.err.count("none:") == 1
     (tmp_path / "cut").write_bytes(model.read_bytes()[:-10])
     done = genoseq("classify", "predict", tmp_path / "cut", folder / "test.fa")
     assert done.status == 1 and "is cut short" in done.err and done.out == b""

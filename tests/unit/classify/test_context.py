@@ -6,7 +6,9 @@ import pytest
 from genoseq.classify import context
 from genoseq.classify.channels import both_strands
 from genoseq.classify.context import AMINO_ACIDS, NUCLEOTIDES, Alphabet, ContextMixture, Flat, MixtureSettings
+from genoseq.classify.context_kernels import EMPTY
 from genoseq.classify.context_reference import reference_code_lengths
+from genoseq.classify.lanes import LANES
 from genoseq.seqs.alphabet import encode
 
 SETTINGS = MixtureSettings((1, 3, "1101", 5, "101101"), (0.25, 0.1, 0.05, 0.0625, 0.01), 0.2)
@@ -92,6 +94,46 @@ def test_counts_of_entries_stop_at_the_most_and_stay_there():
     mixture.change(Flat.of(sequences[:1]), labels[:1], by=1)
     np.testing.assert_array_equal(mixture.arrays["table"], before)
     assert mixture.code_lengths(Flat.of([np.zeros(100, np.uint8)])).bits.argmin() == 0
+
+
+def test_a_context_of_threes_alone_is_told_from_an_empty_slot():
+    known, asked = np.full(40, 3, np.uint8), np.array([3] * 20 + [0] + [3] * 20, np.uint8)
+    settings = MixtureSettings((16, 3), (0.0625, 0.0625), 0.2)
+    mixture = ContextMixture(NUCLEOTIDES, 2, settings)
+    mixture.add(Flat.of([known, np.zeros(40, np.uint8)]), np.array([0, 1]))
+    expected = reference_code_lengths(
+        [known.tolist(), [0] * 40], [0, 1], [asked.tolist()], alphabet=NUCLEOTIDES, classes=2, settings=settings
+    )
+    np.testing.assert_allclose(mixture.code_lengths(Flat.of([asked])).bits, expected, rtol=2e-6)
+
+
+def test_buckets_that_are_full_go_on_in_the_next_one(monkeypatch):
+    monkeypatch.setattr(context, "LOAD", 0.99)
+    monkeypatch.setattr(context, "PLAIN_BYTES", 0)
+    rng = np.random.default_rng(3)
+    sequences, labels = [rng.integers(0, 4, 4000).astype(np.uint8) for _ in range(6)], np.arange(6) % 3
+    mixture = fitted(NUCLEOTIDES, 3, sequences[:4], labels[:4])
+    a = mixture.arrays
+    buckets = a["table"].reshape(-1, LANES)
+    assert (buckets[:, -1] != EMPTY).mean() > 0.5
+    assert all(a["firsts"] % LANES == 0) and all(a["sizes"] % LANES == 0) and a["table"].ctypes.data % 64 == 0
+    expected = reference_code_lengths(
+        [one.tolist() for one in sequences[:4]], labels[:4].tolist(), [one[:300].tolist() for one in sequences[3:]],
+        alphabet=NUCLEOTIDES, classes=3, settings=SETTINGS,
+    )  # fmt: skip
+    got = mixture.code_lengths(Flat.of([one[:300] for one in sequences[3:]]))
+    np.testing.assert_allclose(got.bits, expected, rtol=2e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", [0, 1, 31, 32, 33, 64])
+def test_sequences_of_any_length_go_through_the_blocks(block):
+    mixture = fitted(NUCLEOTIDES, 3, related(NUCLEOTIDES, 12), np.arange(12) % 3)
+    sequences = [np.empty(0, np.uint8), np.resize(np.array([0, 1, 2, 3, 1], np.uint8), block), np.empty(0, np.uint8)]
+    sequences += [np.full(2, 4, np.uint8), np.array([2, 1, 3], np.uint8), np.empty(0, np.uint8)]
+    together = mixture.code_lengths(Flat.of(sequences))
+    alone = np.concatenate([mixture.code_lengths(Flat.of([one])).bits for one in sequences])
+    np.testing.assert_array_equal(together.bits, alone)
+    assert together.symbols.tolist() == [0, block, 0, 0, 3, 0]
 
 
 def test_an_untrained_mixture_gives_every_symbol_the_same():

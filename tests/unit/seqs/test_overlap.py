@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genoseq.seqs.alphabet import encode, reverse_complement
-from genoseq.seqs.overlap import canonical_kmers, containment
+from genoseq.seqs.overlap import canonical_kmers, canonical_words, containment
 
 BASES = st.text("ACGTN", max_size=60)
 
@@ -21,6 +21,20 @@ def plain(sequence: str, k: int) -> set[str]:
         if "N" not in word:
             found.add(min(word, reverse_complement(word.encode()).decode()))
     return found
+
+
+def numbered(word: str) -> int:
+    """Two bits a base, A 0, C 1, G 2, T 3."""
+    return sum("ACGT".index(base) << (2 * (len(word) - 1 - i)) for i, base in enumerate(word))
+
+
+@given(BASES, st.integers(1, 31))
+def test_words_are_those_by_hand_in_their_order(sequence: str, k: int) -> None:
+    windows = [sequence[i : i + k] for i in range(len(sequence) - k + 1)]
+    expected = [min(numbered(w), numbered(reverse_complement(w.encode()).decode())) for w in windows if "N" not in w]
+    found = canonical_words(encode(sequence.encode()), k)
+    assert found.tolist() == expected
+    assert canonical_kmers(encode(sequence.encode()), k).tolist() == sorted(set(expected))
 
 
 @given(BASES, st.integers(1, 12))
@@ -47,4 +61,4 @@ def test_containment_by_hand(queries: list[str], references: list[str]) -> None:
 
 def test_k_beyond_a_word_is_refused() -> None:
     with pytest.raises(ValueError, match="32"):
-        canonical_kmers(encode(b"ACGT"), 32)
+        canonical_words(encode(b"ACGT"), 32)
