@@ -23,7 +23,7 @@ from genoseq.errors import GenoseqError, InputError
 from genoseq.nets.architectures import ARCHITECTURES, HEADS, Architecture
 from genoseq.registry import Entry, Registry
 
-__all__ = ["ADAPTERS", "Adapter", "Found", "count_layers", "find_adapter", "head_by_class_name", "make_config"]
+__all__ = ["ADAPTERS", "Adapter", "Found", "count_layers", "find_adapter", "head_by_class_name", "make_config", "norm_name"]
 
 ADAPTERS = Registry(
     "family of checkpoints",
@@ -37,6 +37,7 @@ ADAPTERS = Registry(
         "hnet": Entry("genoseq.checkpoints.hnet:HNet", summary="H-Net"),
         "dnabert2": Entry("genoseq.checkpoints.dnabert2:DNABert2", summary="DNABERT-2"),
         "esm": Entry("genoseq.checkpoints.esm:Esm", summary="Nucleotide Transformer v1 and v2, ESM-2"),
+        "poet": Entry("genoseq.checkpoints.poet:PoET", summary="PoET"),
         "mamba": Entry("genoseq.checkpoints.mamba:Mamba", summary="Mamba and Mamba-2, of mamba_ssm and transformers"),
         "state_space": Entry("genoseq.checkpoints.state_space:StateSpaceLayer", summary="single S4, S4D and S5 layers"),
     },
@@ -251,6 +252,15 @@ def _is_of(value: Any, hint: Any) -> bool:
     if origin is ClassVar or not isinstance(kind, (type, tuple)):
         return True
     return isinstance(value, kind)
+
+
+def norm_name(name: str) -> str:
+    """A parameter's name with the usual words for a norm's: transformers saves those of BERT's kin as ``gamma`` and ``beta``.
+
+    >>> norm_name("layer.0.LayerNorm.gamma")
+    'layer.0.LayerNorm.weight'
+    """
+    return re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda found: {"gamma": "weight", "beta": "bias"}[found[1]], name)
 
 
 def count_layers(names: Collection[str], pattern: str) -> int:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["CATALOGUE", "Published", "entry_of_file", "find_published"]
+__all__ = ["CATALOGUE", "Published", "entry_of_file", "find_published", "find_shipped"]
 
 
 @dataclass(frozen=True)
@@ -287,3 +288,18 @@ def entry_of_file(name: str) -> Published | None:
     """
     stem = name.partition(".pt")[0].lower()
     return next((entry for entry in CATALOGUE.values() if entry.config and entry.stem.lower() == stem), None)
+
+
+def find_shipped(name: str) -> Path | None:
+    """Folder of a net that comes with genoseq (``models/NAME``), by its name, whatever its case; None if none is called so.
+
+    >>> find_shipped("bacteria-small").name
+    'bacteria-small'
+    """
+    from genoseq.checkpoints.genoseq_format import MARKER
+
+    package = Path(__file__).parents[1]
+    inside = package / "_models"  # in an installed package; in a checkout they lie beside it
+    models = inside if inside.is_dir() else package.parent / "models"
+    nets = {marker.parent.name: marker.parent for marker in models.glob(f"*/{MARKER}")}
+    return nets.get(name.lower())

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any
 
-from genoseq.checkpoints.adapter import Adapter, Found, make_config
+from genoseq.checkpoints.adapter import Adapter, Found, make_config, norm_name
 from genoseq.checkpoints.tokenizers import saved_tokenizer, tokenizer_settings
 from genoseq.errors import InputError
 
@@ -30,6 +30,7 @@ class DNABert2(Adapter):
         """Under ``bert.``, but for the heads."""
         if name.endswith("embeddings.position_ids"):
             return None
+        name = norm_name(name)
         return f"bert.{name}" if name.startswith(("embeddings.", "encoder.", "pooler.")) else name
 
     def config_for(self, found: Found) -> Any:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from genoseq.checkpoints.adapter import Adapter, Found, make_config
+from genoseq.checkpoints.adapter import Adapter, Found, make_config, norm_name
 from genoseq.checkpoints.tokenizers import saved_tokenizer, tokenizer_settings
 from genoseq.errors import InputError
 
@@ -39,6 +39,7 @@ class Esm(Adapter):
 
     def own_name(self, name: str) -> str | None:
         """Under ``esm.``, but for the heads."""
+        name = norm_name(name)
         return f"esm.{name}" if name.startswith(("embeddings.", "encoder.", "contact_head.", "pooler.")) else name
 
     def config_for(self, found: Found) -> Any:

@@ -20,7 +20,7 @@ from genoseq.checkpoints.adapter import Adapter, Found, make_config
 from genoseq.checkpoints.tokenizers import saved_tokenizer
 from genoseq.errors import IndexFormatError, InputError
 from genoseq.nets.architectures import ARCHITECTURES, Architecture, find_class
-from genoseq.outputs import describe_os_error
+from genoseq.outputs import refusal
 
 __all__ = ["FORMAT", "MARKER", "VERSION", "GenoseqFormat", "check_folder", "hash_file"]
 
@@ -98,7 +98,7 @@ def check_folder(folder: Path) -> Mapping[str, Any]:
         told = json.loads(path.read_bytes())
         kind, version, files = told["format"], told["version"], dict(told["files"])
     except OSError as error:
-        raise InputError(describe_os_error(error), path=path) from error
+        raise InputError(refusal(error), path=path) from error
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise IndexFormatError(f"is damaged ({reason})", path=path, remedy="save the net again") from error

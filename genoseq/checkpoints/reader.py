@@ -13,7 +13,7 @@ from torch import Tensor
 from genoseq.checkpoints.safetensors_file import SafetensorsFile, TensorInfo
 from genoseq.checkpoints.torch_file import read_torch_file, state_of
 from genoseq.errors import InputError, Pathlike
-from genoseq.outputs import describe_os_error
+from genoseq.outputs import refusal
 
 __all__ = ["SAFETENSORS", "TORCH", "Weights", "find_weights", "open_weights"]
 
@@ -119,7 +119,7 @@ def find_weights(folder: Path) -> Path:
     try:
         files = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
-        raise InputError(describe_os_error(error), path=folder) from error
+        raise InputError(refusal(error), path=folder) from error
     for name in ORDER:
         if name in files:
             return folder / name
@@ -160,7 +160,7 @@ def _sharded(index: Path) -> Weights:
         for name, file in places.items():
             shards.setdefault(file, []).append(name)
     except OSError as error:
-        raise InputError(describe_os_error(error), path=index) from error
+        raise InputError(refusal(error), path=index) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"is no index of shards ({type(error).__name__}: {error})", path=index, remedy="fetch it again"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from genoseq.errors import InputError
-from genoseq.outputs import describe_os_error
+from genoseq.outputs import refusal
 
 __all__ = ["SafetensorsFile", "TensorInfo"]
 
@@ -78,7 +78,7 @@ class SafetensorsFile:
                 size = os.fstat(file.fileno()).st_size
                 header = self._header(file.read(8), file.read, size)
         except OSError as error:
-            raise InputError(describe_os_error(error), path=path) from error
+            raise InputError(refusal(error), path=path) from error
         self._start = 8 + self._header_length
         self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
         self._offsets: dict[str, tuple[int, int]] = {}
@@ -116,7 +116,7 @@ class SafetensorsFile:
                             raise InputError("has become shorter while it was read", path=self.path)
                         view = view[got:]
             except OSError as error:
-                raise InputError(describe_os_error(error), path=self.path) from error
+                raise InputError(refusal(error), path=self.path) from error
         return tensor
 
     def _header(self, length: bytes, read: Any, size: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """From what a user names to the files of a checkpoint: a folder, a file of weights, a short name, or a repository on the hub.
 
+Short names of nets that come with genoseq are looked up first, then those of the catalogue.
+
 From the hub only data are fetched: weights, configuration, tokenizer. Programs that lie beside them never are.
 """
 
@@ -15,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from genoseq.checkpoints.adapter import Found
-from genoseq.checkpoints.catalogue import CATALOGUE, Published, entry_of_file, find_published
+from genoseq.checkpoints.catalogue import CATALOGUE, Published, entry_of_file, find_published, find_shipped
 from genoseq.checkpoints.reader import SAFETENSORS, TORCH, open_weights
 from genoseq.errors import GenoseqError, InputError, Pathlike, UsageError
-from genoseq.outputs import describe_os_error
+from genoseq.outputs import describe_os_error, refusal
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,8 @@ def find_checkpoint(
     """The checkpoint that a user names.
 
     Args:
-        source: a folder, a file of weights, a short name of the catalogue, or ``organisation/name`` on the hub.
+        source: a folder, a file of weights, a short name (shipped with genoseq, or of the catalogue), or
+            ``organisation/name`` on the hub.
         revision: branch, tag or commit on the hub.
         cache_dir: where fetched files are kept, instead of the hub's own cache.
         local_files_only: take what is in the cache; fetch nothing.
@@ -58,6 +61,9 @@ def find_checkpoint(
     place = Path(text).expanduser()
     if place.exists():
         return _local(place, text, entry=None)
+    shipped = None if isinstance(source, os.PathLike) else find_shipped(text)
+    if shipped is not None:
+        return _local(shipped, text, entry=None)
     entry = None if isinstance(source, os.PathLike) else find_published(text)
     if entry is None and (isinstance(source, os.PathLike) or _looks_like_path(text)):
         raise InputError(describe_os_error(FileNotFoundError(2, "")), path=text)
@@ -80,7 +86,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(describe_os_error(error), path=path) from error
+        raise InputError(refusal(error), path=path) from error
     except UnicodeDecodeError as error:
         raise InputError(f"is no text ({error.reason} at byte {error.start})", path=path) from error
     try:

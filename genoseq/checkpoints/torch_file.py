@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from genoseq.errors import InputError
-from genoseq.outputs import describe_os_error
+from genoseq.outputs import refusal
 
 __all__ = ["Record", "read_torch_file", "state_of"]
 
@@ -96,7 +96,7 @@ def read_torch_file(path: Path) -> Any:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
-        raise InputError(describe_os_error(error), path=path) from error
+        raise InputError(refusal(error), path=path) from error
     zipped = start.startswith(b"PK\x03\x04")
     _check_start(path, start, zipped)
     names = _names(path) if zipped else []

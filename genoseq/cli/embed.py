@@ -6,7 +6,14 @@ import logging
 
 import click
 
-from genoseq.cli.model_options import batch_tokens_option, device_options, model_options, opened_model, window_options
+from genoseq.cli.model_options import (
+    batch_tokens_option,
+    device_options,
+    model_options,
+    opened_model,
+    strand_option,
+    window_options,
+)
 
 __all__ = ["embed"]
 
@@ -23,6 +30,7 @@ log = logging.getLogger("genoseq.embed")
 )  # fmt: skip
 @click.option("--layer", type=int, metavar="N", help="0 embeddings, then the blocks; negative from the end. Default: the output.")
 @click.option("--keep-special", is_flag=True, help="Special tokens count too.")
+@strand_option("forward")
 @window_options
 @batch_tokens_option
 @device_options
@@ -33,6 +41,7 @@ def embed(
     pool: str,
     layer: int | None,
     keep_special: bool,
+    strand: str,
     window: int | None,
     overlap: int,
     batch_tokens: int,
@@ -59,14 +68,14 @@ def embed(
     ):
         reader = TokenReader(opened.tokenizer)
         provenance = opened.provenance(
-            pool=pool, layer=layer, keep_special=keep_special, window=window, overlap=overlap, dtype=dtype
+            pool=pool, layer=layer, keep_special=keep_special, strand=strand, window=window, overlap=overlap, dtype=dtype
         )
         with (
-            sequences_of(stream, letters=reader.letters, protein=reader.protein, label="embedding") as file,
+            sequences_of(stream, reader, label="embedding") as file,
             embedding_file(output, provenance, pooled=pool != "none") as sink,
         ):
             for embedded in iter_embeddings(
-                opened.model, opened.tokenizer, file, pool=pool, layer=layer, special=keep_special,
+                opened.model, opened.tokenizer, file, pool=pool, layer=layer, special=keep_special, strand=strand,
                 window=window, overlap=overlap, batch_tokens=batch_tokens,
             ):  # fmt: skip
                 sink.add(embedded)

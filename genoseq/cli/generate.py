@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import click
 
 from genoseq.cli.model_options import begin_option, device_options, model_options, opened_model
 
 __all__ = ["generate"]
+
+log = logging.getLogger("genoseq.generate")
 
 
 @click.command(name="generate")
@@ -79,9 +82,7 @@ def generate(
         model_sha256 = opened.provenance().model_sha256
         prompts = None
         if stream is not None:
-            prompts = stack.enter_context(
-                sequences_of(stream, letters=reader.letters, protein=reader.protein, label="generating")
-            )
+            prompts = stack.enter_context(sequences_of(stream, reader, label="generating"))
         progress = stack.enter_context(Progress(None, unit="tokens", label="generating")) if prompts is None else None
         out = stack.enter_context(text_output(output))
         for drawn in draw(
@@ -91,3 +92,5 @@ def generate(
             out.write(fasta_of(drawn, keep_prompt=keep_prompt, seed=seed, model_sha256=model_sha256))
             if prompts is not None:
                 prompts.tell()
+    if prompts is not None and not prompts.records:
+        log.warning("%s: no sequences to go on from", prompt)

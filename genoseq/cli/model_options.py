@@ -22,8 +22,10 @@ __all__ = [
     "model_options",
     "opened_model",
     "scoring_options",
+    "strand_option",
     "stride_of",
     "stride_option",
+    "told_stride",
     "window_options",
 ]
 
@@ -91,6 +93,16 @@ stride_option = click.option(
     "--stride", type=Stride(), metavar="N|exact",
     help="Masked models: every Nth token is masked at a time, in N passes; exact: one at a time. Default: 8.",
 )  # fmt: skip
+
+
+def strand_option(default: str) -> Callable[[F], F]:
+    """Which strands of DNA a command reads, by default these."""
+    return click.option(
+        "--strand", type=click.Choice(["both", "forward", "reverse"]), default=default, show_default=True,
+        help="Strands to average over.",
+    )  # fmt: skip
+
+
 scoring_options = _all(
     click.option(
         "--context", type=click.IntRange(min=1), metavar="N",
@@ -98,10 +110,7 @@ scoring_options = _all(
     ),
     click.option("--left", type=click.IntRange(min=0), metavar="N", help="Instead of --context: bases before a variant."),
     click.option("--right", type=click.IntRange(min=0), metavar="N", help="Instead of --context: bases after a variant."),
-    click.option(
-        "--strand", type=click.Choice(["both", "forward", "reverse"]), default="both", show_default=True,
-        help="Strands to average over.",
-    ),
+    strand_option("both"),
     click.option(
         "--method", type=click.Choice(["likelihood", "marginal"]), default="likelihood", show_default=True,
         help="marginal: of masked models, only the substituted bases, masked at once.",
@@ -169,6 +178,11 @@ def stride_of(given: int | str | None, model: Any) -> int | None:
     from genoseq.errors import UsageError
     from genoseq.infer.likelihood import STRIDE
 
-    if given is not None and getattr(model.config, "causal", False):
+    if given is not None and getattr(model, "predicts_next", False):
         raise UsageError("--stride is for masked models; a causal one scores all tokens in one pass")
     return STRIDE if given is None else None if given == "exact" else int(given)
+
+
+def told_stride(stride: int | None, model: Any) -> int | str | None:
+    """The stride as files say it; None for a causal model, which has none."""
+    return None if getattr(model, "predicts_next", False) else stride or "exact"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 
 import click
 
-from genoseq.cli.model_options import device_options, model_options, opened_model, scoring_options, stride_of
+from genoseq.cli.model_options import device_options, model_options, opened_model, scoring_options, stride_of, told_stride
 
 __all__ = ["mutagenesis"]
+
+log = logging.getLogger("genoseq.mutagenesis")
 
 
 @click.command(name="mutagenesis")
@@ -61,7 +64,7 @@ def mutagenesis(
         opened = stack.enter_context(opened_model(model_name, device=device, dtype=dtype, threads=threads))
         masked_every = stride_of(stride, opened.model)
         reader = TokenReader(opened.tokenizer)
-        with sequences_of(stream, letters=reader.letters, protein=reader.protein, label="reading") as file:
+        with sequences_of(stream, reader, label="reading") as file:
             record = pick_record(file, name, path=sequence)
         with Progress((end or len(record)) - start, unit="positions", label="changing") as progress:
             result = mutate(
@@ -71,7 +74,7 @@ def mutagenesis(
             )  # fmt: skip
         provenance = opened.provenance(
             sequence=os.path.basename(sequence), region=region, context=context, left=left, right=right, strand=strand,
-            method=method, stride=None if opened.model.config.causal else masked_every or "exact", bos=begin, dtype=dtype,
+            method=method, stride=told_stride(masked_every, opened.model), bos=begin, dtype=dtype,
         )  # fmt: skip
         if figure is not None:
             title = f"In-silico mutagenesis of {record.name}:{start + 1:,}-{start + len(result.reference):,} by {opened.name}"
@@ -81,3 +84,5 @@ def mutagenesis(
         with table(output, provenance.described(FORMAT, VERSION), columns) as out:
             for row in mutagenesis_rows(result):
                 out.write(row)
+    if not (result.effects > float("-inf")).any():
+        log.warning("%s: no letter of %s can be changed: all are ambiguity codes", sequence, record.name)

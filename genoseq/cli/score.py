@@ -13,8 +13,10 @@ from genoseq.cli.model_options import (
     device_options,
     model_options,
     opened_model,
+    strand_option,
     stride_of,
     stride_option,
+    told_stride,
     window_options,
 )
 
@@ -30,6 +32,7 @@ log = logging.getLogger("genoseq.score")
 @click.option("--per-base", metavar="FILE", help="Also write log-likelihoods per base; .npz, .bedgraph or .bedgraph.gz.")
 @stride_option
 @begin_option
+@strand_option("forward")
 @window_options
 @batch_tokens_option
 @device_options
@@ -40,6 +43,7 @@ def score(
     per_base: str | None,
     stride: int | str | None,
     begin: bool,
+    strand: str,
     window: int | None,
     overlap: int,
     batch_tokens: int,
@@ -78,16 +82,16 @@ def score(
         masked_every = stride_of(stride, opened.model)
         reader = TokenReader(opened.tokenizer)
         provenance = opened.provenance(
-            stride=None if opened.model.config.causal else masked_every or "exact",
-            bos=begin, window=window, overlap=overlap, dtype=dtype,
+            stride=told_stride(masked_every, opened.model),
+            bos=begin, strand=strand, window=window, overlap=overlap, dtype=dtype,
         )  # fmt: skip
         aside = None
         if per_base is not None:
             aside = stack.enter_context(per_base_file(per_base, provenance.described(PER_BASE_FORMAT, VERSION)))
-        file = stack.enter_context(sequences_of(stream, letters=reader.letters, protein=reader.protein, label="scoring"))
+        file = stack.enter_context(sequences_of(stream, reader, label="scoring"))
         out = stack.enter_context(table(output, provenance.described(FORMAT, VERSION)))
         for scored in score_all(
-            opened.model, opened.tokenizer, file, stride=masked_every, begin=begin,
+            opened.model, opened.tokenizer, file, stride=masked_every, begin=begin, strand=strand,
             window=window, overlap=overlap, batch_tokens=batch_tokens,
         ):  # fmt: skip
             out.write(score_row(scored))

@@ -8,7 +8,7 @@ import os
 
 import click
 
-from genoseq.cli.model_options import device_options, model_options, opened_model, scoring_options, stride_of
+from genoseq.cli.model_options import device_options, model_options, opened_model, scoring_options, stride_of, told_stride
 
 __all__ = ["variants"]
 
@@ -75,7 +75,7 @@ def variants(
             masked_every = stride_of(stride, opened.model)
             provenance = opened.provenance(
                 reference=os.path.basename(reference), context=context, left=left, right=right, strand=strand, method=method,
-                stride=None if opened.model.config.causal else masked_every or "exact", bos=begin, dtype=dtype,
+                stride=told_stride(masked_every, opened.model), bos=begin, dtype=dtype,
             )  # fmt: skip
             score = functools.partial(
                 score_variants, opened.model, opened.tokenizer, genome, context=context, left=left, right=right,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genoseq.infer.mutagenesis import mutate as mutate
     from genoseq.infer.mutagenesis_figure import draw_mutagenesis as draw_mutagenesis
     from genoseq.infer.reference import Reference as Reference
+    from genoseq.infer.segmentation import segmenter as segmenter
     from genoseq.infer.variants import AltScore as AltScore
     from genoseq.infer.variants import Variant as Variant
     from genoseq.infer.variants import VariantScore as VariantScore
@@ -47,6 +48,7 @@ _PUBLIC = {
     "per_base": "genoseq.infer.likelihood",
     "score": "genoseq.infer.likelihood",
     "score_variants": "genoseq.infer.variants",
+    "segmenter": "genoseq.infer.segmentation",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "per_base",
     "score",
     "score_variants",
+    "segmenter",
 ]
 
 

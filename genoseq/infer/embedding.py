@@ -14,9 +14,10 @@ from torch import Tensor
 from genoseq.errors import UsageError
 from genoseq.infer.batches import BATCH_TOKENS, in_batches
 from genoseq.infer.running import PIECE, backbone_of, check_finite, evaluating, hidden_pieces, padded, state_is_constant
-from genoseq.infer.tokens import TokenReader, as_records
+from genoseq.infer.tokens import TokenReader, as_records, strands_of
 from genoseq.infer.windows import Window, Windows, check_length
 from genoseq.nets.base import Net
+from genoseq.seqs.alphabet import reverse_complement
 from genoseq.seqs.record import Record
 
 __all__ = ["POOLINGS", "Embedded", "Embeddings", "Pooling", "embed", "iter_embeddings"]
@@ -70,6 +71,7 @@ def embed(
     pool: str = "mean",
     layer: int | None = None,
     special: bool = False,
+    strand: str = "forward",
     window: int | None = None,
     overlap: int = 0,
     batch_tokens: int = BATCH_TOKENS,
@@ -84,7 +86,7 @@ def embed(
     """
     found = list(
         iter_embeddings(
-            model, tokenizer, sequences, pool=pool, layer=layer, special=special,
+            model, tokenizer, sequences, pool=pool, layer=layer, special=special, strand=strand,
             window=window, overlap=overlap, batch_tokens=batch_tokens, device=device,
         )
     )  # fmt: skip
@@ -105,6 +107,7 @@ def iter_embeddings(
     pool: str = "mean",
     layer: int | None = None,
     special: bool = False,
+    strand: str = "forward",
     window: int | None = None,
     overlap: int = 0,
     batch_tokens: int = BATCH_TOKENS,
@@ -123,6 +126,8 @@ def iter_embeddings(
         layer: which of the net's hidden states: 0 embeddings, then one per block, negative from the end; None is the net's
             output after its final norm.
         special: special tokens count in the mean, can be the last token, and are among all tokens.
+        strand: ``forward``, ``reverse`` or ``both``: the mean over strands (post-hoc conjoining). Tokens of the reverse strand
+            come in the order of the forward one; channels of nets that share parameters between strands change sides.
         window: cut sequences of more letters than this into windows; without it, one that is too long for the net is an error.
         overlap: letters that neighbouring windows share. The embedding of a token is taken from the window in whose
             middle it is; ``cls`` is the mean over windows.
@@ -149,12 +154,22 @@ def iter_embeddings(
     windows = None if window is None else Windows(window, overlap)
     if windows is not None:
         windows.check()
+    strands = strands_of(strand, reader)
+    if reader.protein and len(strands) > 1:
+        raise UsageError("this model reads proteins, which have one strand")
     with evaluating(model, device) as place:
         run = _Embedder(model, reader, pool=pool, layer=layer, device=place)
-        pieces = _pieces(model, reader, sequences, windows, special=special)
+        pieces = _pieces(model, reader, sequences, windows, special=special, strands=strands)
         parts = in_batches(pieces, run.compute, size=lambda piece: len(piece.row), batch_tokens=batch_tokens)
-        for _, group in groupby(parts, key=lambda part: part.piece.record):
-            yield _joined(list(group), pool)
+        one: Embedded | None = None
+        for (_, reverse), group in groupby(parts, key=lambda part: (part.piece.record, part.piece.reverse)):
+            found = _joined(list(group), pool)
+            if reverse:
+                found = _turned(found, flips=model.config.shares_strands)
+            if len(strands) == 2 and not reverse:
+                one = found
+                continue
+            yield found if one is None else _mean(one, found)
 
 
 class _Piece(NamedTuple):
@@ -162,6 +177,7 @@ class _Piece(NamedTuple):
 
     Attributes:
         record: number of the sequence.
+        reverse: whether it is of the reverse strand.
         name, length: of the sequence.
         row: int64 ``(L,)``, ids with special tokens.
         counts: bool ``(L,)``, the tokens that are asked for.
@@ -169,6 +185,7 @@ class _Piece(NamedTuple):
     """
 
     record: int
+    reverse: bool
     name: str
     length: int
     row: Places
@@ -185,14 +202,21 @@ class _Part(NamedTuple):
 
 
 def _pieces(
-    model: Net, reader: TokenReader, sequences: Iterable[Record | str], windows: Windows | None, *, special: bool
+    model: Net,
+    reader: TokenReader,
+    sequences: Iterable[Record | str],
+    windows: Windows | None,
+    *,
+    special: bool,
+    strands: tuple[bool, ...],
 ) -> Iterator[_Piece]:
-    """The windows of all sequences, in order."""
+    """The windows of all sequences on all strands, in order."""
     limit = backbone_of(model).config.token_limit
-    for number, record in enumerate(as_records(sequences)):
-        text = reader.check(record, number + 1)
+    checked = ((number, record, reader.check(record, number + 1)) for number, record in enumerate(as_records(sequences)))
+    for (number, record, forward), reverse in ((found, reverse) for found in checked for reverse in strands):
+        text = reverse_complement(forward.encode()).decode() if reverse else forward
         whole = Window(0, len(text), 0, len(text))
-        cut = [whole] if windows is None else windows.cut(len(text), causal=False, step=reader.step or 1)
+        cut = [whole] if windows is None else windows.of_tokens(len(text), reader, causal=False)
         for place, window in enumerate(cut):
             tokens = reader.read(text[window.start : window.end], name=record.name)
             front, back = len(reader.front), len(reader.back)
@@ -201,6 +225,7 @@ def _pieces(
             starts = tokens.starts + window.start
             yield _Piece(
                 number,
+                reverse,
                 record.name,
                 len(text),
                 np.concatenate([reader.front, tokens.ids, reader.back]),
@@ -285,3 +310,33 @@ def _joined(parts: list[_Part], pool: str) -> Embedded:
     weights = np.array([part.piece.counts.sum() if pool == "mean" else 1.0 for part in parts])
     mean = np.average(np.stack([part.values for part in parts]).astype(np.float64), axis=0, weights=weights)
     return Embedded(first.name, first.length, mean.astype(np.float32))
+
+
+def _turned(found: Embedded, *, flips: bool) -> Embedded:
+    """An embedding of the reverse strand, its tokens in the order and coordinates of the forward one; special tokens stay."""
+    values = found.values[..., ::-1] if flips else found.values
+    if found.starts is None or found.ends is None:
+        return found._replace(values=np.ascontiguousarray(values))
+    own = np.flatnonzero(found.starts < found.ends)
+    values, starts, ends = values.copy(), found.starts.copy(), found.ends.copy()
+    values[own] = values[own[::-1]]
+    starts[own], ends[own] = found.length - found.ends[own[::-1]], found.length - found.starts[own[::-1]]
+    return found._replace(values=values, starts=starts, ends=ends)
+
+
+def _mean(one: Embedded, other: Embedded) -> Embedded:
+    """The mean of both strands.
+
+    Raises:
+        UsageError: their tokens are not of the same letters.
+    """
+    places = [
+        np.stack([found.starts, found.ends]) for found in (one, other) if found.starts is not None and found.ends is not None
+    ]
+    if len(places) == 2 and not np.array_equal(places[0], places[1]):
+        raise UsageError(
+            f"the tokens of {one.name!r} are of other letters on the other strand, so that they have no mean: "
+            "use --pool mean, or one strand"
+        )
+    mean: Floats = (one.values + other.values) / np.float32(2)
+    return one._replace(values=mean)

@@ -35,10 +35,11 @@ from genoseq.infer.running import (
     padded,
     state_is_constant,
 )
-from genoseq.infer.tokens import TokenReader, Tokens, as_records
+from genoseq.infer.tokens import TokenReader, Tokens, as_records, strands_of
 from genoseq.infer.windows import Window, Windows, check_length
 from genoseq.nets.base import Net
 from genoseq.nets.heads import LanguageModel
+from genoseq.seqs.alphabet import reverse_complement
 from genoseq.seqs.record import Record
 
 __all__ = ["STRIDE", "Row", "Score", "TokenScorer", "per_base", "score"]
@@ -119,7 +120,7 @@ class TokenScorer:
     ) -> None:
         self.model: LanguageModel = language_model(model)
         self.reader = reader
-        self.causal = bool(model.config.causal)
+        self.causal = self.model.predicts_next
         self.limit = self.model.backbone_net.config.token_limit
         self.front = reader.front
         self.back = reader.back[:0] if self.causal else reader.back
@@ -203,8 +204,9 @@ class _Task(NamedTuple):
 
     Attributes:
         record: number of the sequence.
-        name, length: of the sequence.
-        text: its letters; kept by the first row only.
+        reverse: whether it is of the reverse strand.
+        name: of the sequence.
+        text: its letters on that strand.
         window: number of the window.
         tokens: the window's tokens, placed in the sequence.
         core: bool ``(n,)``, the tokens that the window answers for.
@@ -212,6 +214,7 @@ class _Task(NamedTuple):
     """
 
     record: int
+    reverse: bool
     name: str
     text: str
     window: int
@@ -232,6 +235,7 @@ def score(
     *,
     stride: int | None = STRIDE,
     begin: bool = False,
+    strand: str = "forward",
     window: int | None = None,
     overlap: int = 0,
     batch_tokens: int = BATCH_TOKENS,
@@ -248,6 +252,8 @@ def score(
         sequences: records, or strings, which get the names 1, 2, ...
         stride: masked models: distance of the tokens that are masked at a time; None masks one at a time.
         begin: causal models: put the tokenizer's token for the beginning in front, so that the first token is scored.
+        strand: ``forward``, ``reverse`` or ``both``: the mean over strands, token by token where these are of the same letters
+            on both, else base by base; what only one strand scores counts as it is.
         window: cut sequences of more letters than this into windows; without it, one that is too long for the net is an error.
         overlap: letters that neighbouring windows share. Causal models score what is new in a window, with the overlap before
             it; masked ones score a token in the window in whose middle it is.
@@ -264,6 +270,9 @@ def score(
     if windows is not None:
         windows.check()
     reader = TokenReader(tokenizer)
+    strands = strands_of(strand, reader)
+    if reader.protein and len(strands) > 1:
+        raise UsageError("this model reads proteins, which have one strand")
     with evaluating(model, device) as place:
         scorer = TokenScorer(model, reader, device=place, begin=begin, stride=stride)
 
@@ -271,33 +280,49 @@ def score(
             values = scorer.compute([task.row for task in batch])
             return [_Done(task, found) for task, found in zip(batch, values, strict=True)]
 
-        tasks = _tasks(scorer, as_records(sequences), windows)
+        tasks = _tasks(scorer, as_records(sequences), windows, strands)
         done = in_batches(tasks, compute, size=lambda task: len(task.row.ids), batch_tokens=batch_tokens)
-        for _, group in groupby(done, key=lambda found: found.task.record):
-            yield _scored(group, scorer)
+        one: Score | None = None
+        for (_, reverse), group in groupby(done, key=lambda found: (found.task.record, found.task.reverse)):
+            found = _scored(group, scorer)
+            if reverse:
+                found = _turned(found)
+            if len(strands) == 2 and not reverse:
+                one = found
+                continue
+            yield found if one is None else _mean(one, found)
 
 
-def _tasks(scorer: TokenScorer, records: Iterable[Record], windows: Windows | None) -> Iterator[_Task]:
-    """All passes over all sequences, in order."""
+def _tasks(scorer: TokenScorer, records: Iterable[Record], windows: Windows | None, strands: tuple[bool, ...]) -> Iterator[_Task]:
+    """All passes over all sequences on all strands, in order."""
     reader = scorer.reader
     nothing = np.zeros(0, np.int64)
     for number, record in enumerate(records):
         if not record.sequence:
             empty = Row(np.concatenate([scorer.front, scorer.back]), np.zeros(len(scorer.front) + len(scorer.back), bool))
-            yield _Task(number, record.name, "", 0, Tokens(nothing, nothing, nothing), np.zeros(0, bool), empty)
+            for reverse in strands:
+                yield _Task(number, reverse, record.name, "", 0, Tokens(nothing, nothing, nothing), np.zeros(0, bool), empty)
             continue
-        text = reader.check(record, number + 1)
-        whole = Window(0, len(text), 0, len(text))
-        cut = [whole] if windows is None else windows.cut(len(text), causal=scorer.causal, step=reader.step or 1)
-        for place, window in enumerate(cut):
-            part = text[window.start : window.end]
-            tokens = reader.read(part, name=record.name)
-            check_length(len(tokens), reader, scorer.limit, record.name, special=len(scorer.front) + len(scorer.back))
-            clear = reader.clear_tokens(part, tokens)
-            placed = Tokens(tokens.ids, tokens.starts + window.start, tokens.ends + window.start)
-            core = (placed.starts >= window.core_start) & (placed.starts < window.core_end)
-            for row in scorer.rows(tokens.ids, core & clear):
-                yield _Task(number, record.name, text, place, placed, core, row)
+        forward = reader.check(record, number + 1)
+        for reverse in strands:
+            text = reverse_complement(forward.encode()).decode() if reverse else forward
+            yield from _tasks_of(scorer, number, reverse, record.name, text, windows)
+
+
+def _tasks_of(scorer: TokenScorer, number: int, reverse: bool, name: str, text: str, windows: Windows | None) -> Iterator[_Task]:
+    """All passes over one sequence."""
+    reader = scorer.reader
+    whole = Window(0, len(text), 0, len(text))
+    cut = [whole] if windows is None else windows.of_tokens(len(text), reader, causal=scorer.causal)
+    for place, window in enumerate(cut):
+        part = text[window.start : window.end]
+        tokens = reader.read(part, name=name)
+        check_length(len(tokens), reader, scorer.limit, name, special=len(scorer.front) + len(scorer.back))
+        clear = reader.clear_tokens(part, tokens)
+        placed = Tokens(tokens.ids, tokens.starts + window.start, tokens.ends + window.start)
+        core = (placed.starts >= window.core_start) & (placed.starts < window.core_end)
+        for row in scorer.rows(tokens.ids, core & clear):
+            yield _Task(number, reverse, name, text, place, placed, core, row)
 
 
 def _scored(group: Iterator[_Done], scorer: TokenScorer) -> Score:
@@ -330,6 +355,30 @@ def _summed(name: str, text: str, values: Floats, starts: Places, ends: Places, 
     total = float(np.sum(values[known], dtype=np.float64)) if known.any() else math.nan
     return Score(
         name, len(text), scored, ambiguous, len(text) - scored - ambiguous, int(known.sum()), total, values, starts, ends
+    )  # fmt: skip
+
+
+def _turned(score: Score) -> Score:
+    """A score of the reverse strand, its tokens in the order and coordinates of the forward one."""
+    starts, ends = score.length - score.ends[::-1], score.length - score.starts[::-1]
+    return score._replace(values=score.values[::-1].copy(), starts=starts, ends=ends)
+
+
+def _mean(one: Score, other: Score) -> Score:
+    """The mean of both strands, of what both score; what one of them scores as it is."""
+    same = np.array_equal(one.starts, other.starts) and np.array_equal(one.ends, other.ends)
+    bases = np.arange(one.length)
+    starts, ends = (one.starts, one.ends) if same else (bases, bases + 1)
+    pair = np.stack([one.values, other.values] if same else [per_base(one), per_base(other)])
+    scorers = (~np.isnan(pair)).sum(axis=0)
+    known = scorers > 0
+    values = np.where(known, np.nansum(pair, axis=0) / np.maximum(scorers, 1), np.nan).astype(np.float32)
+    scored = int((ends - _own(starts, ends))[known].sum())
+    ambiguous = min(one.ambiguous, other.ambiguous, one.length - scored)
+    tokens = int(known.sum()) if same else round((one.tokens + other.tokens) / 2)
+    total = float(np.sum(values[known], dtype=np.float64)) if known.any() else math.nan
+    return Score(
+        one.name, one.length, scored, ambiguous, one.length - scored - ambiguous, tokens, total, values, starts, ends
     )  # fmt: skip
 
 

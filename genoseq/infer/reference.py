@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +11,12 @@ from typing import Any, Self
 
 from genoseq.errors import InputError, Pathlike
 from genoseq.outputs import describe_os_error
+from genoseq.seqs.fastx import read_fastx
 from genoseq.seqs.genome import Genome
 
 __all__ = ["Reference"]
+
+CODES = re.compile("[RYSWKMBDHV]", re.IGNORECASE)
 
 
 class Reference:
@@ -25,10 +29,12 @@ class Reference:
     (5, 'CGTR', None)
     """
 
-    def __init__(self, lengths: Mapping[str, int], fetch: Any, close: Any = None) -> None:
+    def __init__(self, lengths: Mapping[str, int], fetch: Any, close: Any = None, *, path: Pathlike | None = None) -> None:
         self._lengths = dict(lengths)
         self._fetch = fetch
         self._close = close
+        self._path = path  # of a file whose ambiguity codes are all N in memory
+        self._codes: dict[str, dict[int, str]] | None = None
 
     @classmethod
     def of(cls, contigs: Mapping[str, str]) -> Reference:
@@ -54,7 +60,8 @@ class Reference:
             return cls(dict(zip(file.references, file.lengths, strict=True)), file.fetch, file.close)
         genome = Genome.from_fasta(path)
         lengths = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
-        return cls(lengths, lambda contig, start, end: genome.fetch(contig, start, end).decode())
+        behind = None if name == "-" else path
+        return cls(lengths, lambda contig, start, end: genome.fetch(contig, start, end).decode(), path=behind)
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +90,26 @@ class Reference:
             return ""
         letters: str = self._fetch(name, start, end)
         return letters.upper()
+
+    def exact(self, name: str, start: int, end: int) -> str:
+        """As `fetch`, with the ambiguity codes that the file has, where a genome in memory has ``N`` for all of them.
+
+        The file is read once more for them, the first time that there are any; from standard input they are ``N``.
+        """
+        letters = self.fetch(name, start, end)
+        if self._path is None or "N" not in letters:
+            return letters
+        if self._codes is None:
+            self._codes = _ambiguity_codes(self._path)
+        codes, start = self._codes.get(name, {}), max(0, start)
+        return "".join(codes.get(start + place, letter) for place, letter in enumerate(letters))
+
+
+def _ambiguity_codes(path: Pathlike) -> dict[str, dict[int, str]]:
+    """Ambiguity codes other than N by contig and position, 0-based."""
+    return {
+        record.name: {found.start(): found[0].upper() for found in CODES.finditer(record.sequence)} for record in read_fastx(path)
+    }
 
 
 def _has_index(path: Path) -> bool:

@@ -111,8 +111,9 @@ def language_model(model: Net, *, causal: bool | None = None) -> LanguageModel:
     backbone_of(model)
     if not isinstance(model, LanguageModel):
         raise UsageError(f"{type(model).__name__} predicts no tokens: likelihoods need a causal or masked language model")
-    if causal is True and not model.config.causal:
-        raise UsageError(f"{type(model).__name__} sees both sides of a position: generating needs a causal language model")
+    if causal is True and not model.predicts_next:
+        why = "was trained to fill in masked tokens" if model.config.causal else "sees both sides of a position"
+        raise UsageError(f"{type(model).__name__} {why}: generating needs a causal language model")
     return model
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from genoseq.infer.tokens import PROTEIN_LETTERS
+from genoseq.errors import InputError
+from genoseq.infer.tokens import PROTEIN_LETTERS, TokenReader
 from genoseq.log import Progress
 from genoseq.seqs.fastx import RecordReader
 from genoseq.seqs.record import Record
@@ -33,17 +34,26 @@ class SequenceFile:
         unclear: how many of them hold ambiguity codes only.
     """
 
-    def __init__(self, stream: ByteStream, progress: Progress, letters: str, *, protein: bool) -> None:
-        self._reader = (_ProteinReader if protein else RecordReader)(stream)
-        self._stream, self._progress = stream, progress
-        self._letters = letters + letters.lower() + ("" if protein else "Uu")
+    def __init__(self, stream: ByteStream, progress: Progress, reader: TokenReader) -> None:
+        self._records = (_ProteinReader if reader.protein else RecordReader)(stream)
+        self._stream, self._progress, self._reader = stream, progress, reader
+        self._letters = reader.letters + reader.letters.lower() + ("" if reader.protein else "Uu")
         self.records = 0
         self.unclear = 0
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records."""
-        for record in self._reader:
+        """Yield the records.
+
+        Raises:
+            InputError: one is no sequence for the model; names the file and the record.
+        """
+        for record in self._records:
             self.records += 1
+            if record.sequence:
+                try:
+                    self._reader.check(record, self.records)
+                except InputError as error:
+                    raise InputError(error.message, path=self._stream.path, remedy=error.remedy) from None
             if record.sequence and not any(letter in record.sequence for letter in self._letters):
                 self.unclear += 1
             yield record
@@ -54,17 +64,16 @@ class SequenceFile:
 
 
 @contextlib.contextmanager
-def sequences_of(stream: ByteStream, *, letters: str, protein: bool, label: str) -> Iterator[SequenceFile]:
+def sequences_of(stream: ByteStream, reader: TokenReader, *, label: str) -> Iterator[SequenceFile]:
     """The records of FASTA or FASTQ, with a progress bar.
 
     Args:
         stream: an open file.
-        letters: letters that are no ambiguity codes.
-        protein: the letters are amino acids.
+        reader: of the model, which says what letters there are.
         label: what is being done, for the progress bar.
 
     Raises:
         InputError: in the loop over records: names the record and the line at fault.
     """
     with Progress(stream.size, unit="bytes", label=label) as progress:
-        yield SequenceFile(stream, progress, letters, protein=protein)
+        yield SequenceFile(stream, progress, reader)

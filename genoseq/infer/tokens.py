@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,27 @@ from genoseq.seqs.record import Record
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["AMINO_ACIDS", "NUCLEOTIDES", "TokenReader", "Tokens", "as_records", "plain_nucleotides"]
+__all__ = [
+    "AMINO_ACIDS",
+    "NUCLEOTIDES",
+    "STRANDS",
+    "Strand",
+    "TokenReader",
+    "Tokens",
+    "as_records",
+    "plain_nucleotides",
+    "strands_of",
+]
+
+Strand = Literal["both", "forward", "reverse"]
+STRANDS: tuple[str, ...] = get_args(Strand)
 
 NUCLEOTIDES = "ACGT"
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 RARE_SHARE = 0.4
 """More ambiguity codes other than N than this among its letters, and a sequence is taken for a protein."""
+DNA_LENGTH = 30
+"""A sequence of at least so many letters that are all those of nucleotides is taken for no protein."""
 _CODES = "RYSWKMBDHV"
 _RARE = np.zeros(256, bool)
 _RARE[list(_CODES.encode())] = True
@@ -129,9 +144,13 @@ class TokenReader:
 
     @cached_property
     def step(self) -> int | None:
-        """Letters per token where that is the same for all tokens (a rest at the end apart); None where it is not."""
-        lengths = np.diff(self._probe.starts)
-        return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
+        """Letters from one token to the next where that is the same for all (rests at the ends apart); None where it is not."""
+        if self.overlapping:
+            steps = np.diff(self._probe.starts)
+            return int(steps[0]) if (steps == steps[0]).all() else None
+        whole = np.flatnonzero(self._probe.ends - self._probe.starts == self.longest)
+        rests = int(whole[0]), len(self._probe) - 1 - int(whole[-1])
+        return self.longest if whole[-1] - whole[0] == len(whole) - 1 and max(rests) < self.longest else None
 
     @property
     def longest(self) -> int:
@@ -144,11 +163,18 @@ class TokenReader:
         return bool((self._probe.starts[1:] < self._probe.ends[:-1]).any())
 
     @cached_property
+    def from_end(self) -> bool:
+        """Whether tokens are read from the end of a sequence to its beginning, as codons of the other strand are."""
+        starts = self.read(self.letters[:4] * 8).starts
+        return len(starts) > 1 and bool(starts[0] > starts[-1])
+
+    @cached_property
     def _probe(self) -> Tokens:
-        """Tokens of a sequence in which every pair of letters follows every other."""
+        """Tokens, in the order of their letters, of a sequence in which every pair of letters follows every other."""
         words = ["".join(pair) for pair in product(self.letters[:4], repeat=2)]
-        text = "".join(first + second for first, second in product(words, repeat=2))[:240]
-        return self.read(text)
+        found = self.read("".join(first + second for first, second in product(words, repeat=2))[:240])
+        order = np.argsort(found.starts, kind="stable")
+        return Tokens(found.ids[order], found.starts[order], found.ends[order])
 
     def clean(self, sequence: str) -> str:
         """The sequence in upper case; of nucleotides, ``U`` as ``T`` and every ambiguity code as ``N``."""
@@ -176,6 +202,11 @@ class TokenReader:
             illegal = set(text) - PROTEIN_LETTERS
             if illegal:
                 raise InputError(f"{where} has the character {min(illegal)!r}, which stands for no amino acid")
+            if len(text) >= DNA_LENGTH and set(text) <= set("ACGTUN"):
+                raise InputError(
+                    f"{where} is made of A, C, G, T, U and N only",
+                    remedy="this seems to be DNA or RNA; this model reads proteins: translate it (genoseq.tokenizers.translate)",
+                )
             return text
         codes = np.frombuffer(record.sequence.upper().encode("ascii", "replace"), np.uint8)
         known = UPPER[codes] != 0
@@ -245,6 +276,19 @@ def as_records(sequences: Iterable[Record | str]) -> Iterator[Record]:
         sequences = [sequences]
     for number, given in enumerate(sequences, 1):
         yield Record(str(number), "", given) if isinstance(given, str) else given
+
+
+def strands_of(strand: str, reader: TokenReader) -> tuple[bool, ...]:
+    """Which strands a word of ``STRANDS`` stands for: False the forward, True the reverse one.
+
+    Raises:
+        UsageError: another word, or a reverse strand of proteins.
+    """
+    if strand not in STRANDS:
+        raise UsageError(f"unknown strand {strand!r}: known are {', '.join(STRANDS)}")
+    if reader.protein and strand == "reverse":
+        raise UsageError("this model reads proteins, which have no reverse strand")
+    return {"both": (False, True), "forward": (False,), "reverse": (True,)}[strand]
 
 
 def _ids(tokenizer: Any, text: str, *, special: bool) -> list[int]:

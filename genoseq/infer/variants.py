@@ -24,7 +24,7 @@ from genoseq.infer.batches import BATCH_TOKENS, in_batches
 from genoseq.infer.likelihood import STRIDE, Row, TokenScorer
 from genoseq.infer.reference import Reference
 from genoseq.infer.running import evaluating
-from genoseq.infer.tokens import TokenReader, plain_nucleotides
+from genoseq.infer.tokens import STRANDS, Strand, TokenReader, plain_nucleotides, strands_of
 from genoseq.nets.base import Net
 from genoseq.seqs.alphabet import reverse_complement
 
@@ -42,8 +42,6 @@ __all__ = [
     "score_variants",
 ]
 
-Strand = Literal["both", "forward", "reverse"]
-STRANDS: tuple[str, ...] = get_args(Strand)
 Method = Literal["likelihood", "marginal"]
 METHODS: tuple[str, ...] = get_args(Method)
 
@@ -61,6 +59,10 @@ NOTES = {
     "no_substitution": "an insertion or deletion, which marginal scores do not have",
 }
 """Why an allele has no score."""
+
+
+FIRST_BASE = str.maketrans("RYSWKMBDHV", "ACCAGACAAA")
+"""The first base in the alphabet of each ambiguity code but N."""
 
 
 class Variant(NamedTuple):
@@ -109,7 +111,8 @@ def compare_reference(
 ) -> tuple[str, str] | None:
     """What is wrong with a variant's place or reference allele: a key of ``NOTES`` and a sentence; None if all is well.
 
-    Ambiguity codes in either are equal to each other.
+    Ambiguity codes in either are equal to each other. Where the FASTA file has one, REF may also be the first base in the
+    alphabet that it stands for: so VCF wants it (specification 4.4, section 1.6.1), which knows no code but N.
 
     >>> compare_reference(Variant("1", 0, "A", ("C",)), Reference.of({"1": "GT"}))
     ('ref_mismatch', 'REF is A, the FASTA file has G')
@@ -124,7 +127,9 @@ def compare_reference(
         return "ref_mismatch", f"the position is outside the contig of {length:,} bp"
     found = reference.fetch(variant.contig, variant.start, end)
     if clean(found) != clean(variant.ref):
-        return "ref_mismatch", f"REF is {_short(variant.ref)}, the FASTA file has {_short(found)}"
+        found = reference.exact(variant.contig, variant.start, end)
+        if clean(found.translate(FIRST_BASE)) != clean(variant.ref):
+            return "ref_mismatch", f"REF is {_short(variant.ref)}, the FASTA file has {_short(found)}"
     return None
 
 
@@ -167,20 +172,17 @@ def score_variants(
         UsageError: options that make no sense for this model.
         InputError: values that are not finite.
     """
-    if strand not in STRANDS:
-        raise UsageError(f"unknown strand {strand!r}: known are {', '.join(STRANDS)}")
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}: known are {', '.join(METHODS)}")
     reader = TokenReader(tokenizer)
-    if reader.protein and strand == "reverse":
-        raise UsageError("this model reads proteins, which have no reverse strand")
+    strands = strands_of(strand, reader)
     genome = reference if isinstance(reference, Reference) else Reference.of(reference)
     with evaluating(model, device) as place:
         scorer = TokenScorer(model, reader, device=place, begin=begin, stride=stride)
         around = _context(scorer, context, left, right)
         if method == "marginal" and (scorer.causal or reader.step != 1 or reader.overlapping):
             raise UsageError("marginal scores are for masked models with one token per base; use the method likelihood")
-        work = _Work(scorer, around, (False,) if reader.protein else _strands(strand), marginal=method == "marginal")
+        work = _Work(scorer, around, (False,) if reader.protein else strands, marginal=method == "marginal")
         tasks = (task for number, variant in enumerate(variants) for task in work.tasks(number, variant, genome))
         done = in_batches(tasks, work.compute, size=lambda task: len(task.row.ids), batch_tokens=batch_tokens)
         for _, group in groupby(done, key=lambda found: found.task.number):
@@ -215,10 +217,6 @@ def _context(scorer: TokenScorer, context: int | None, left: int | None, right: 
     if found.size < 1:
         raise UsageError(f"the tokens of this model have {step} bases: give a --context of {step} or more")
     return found
-
-
-def _strands(strand: str) -> tuple[bool, ...]:
-    return {"both": (False, True), "forward": (False,), "reverse": (True,)}[strand]
 
 
 class _Task(NamedTuple):

@@ -170,7 +170,10 @@ def _region(name: str, region: str, *, warn: bool) -> Iterator[Iterator[str]]:
     opened: Any = pysam.VariantFile if is_bcf else functools.partial(pysam.TabixFile, index=index, encoding="utf-8")
     with quiet_htslib(), _told(name, lambda: opened(name)) as file:
         header = str(file.header).splitlines() if is_bcf else list(file.header)
-        known = contig in (file.index if is_bcf else file.contigs)
+        contigs = file.index if is_bcf else file.contigs
+        if region in contigs:  # a name with colons in it, such as HLA-A*01:01
+            contig, start, end = region, None, None
+        known = contig in contigs
         if warn and not known:
             log.warning("%s: has no records on contig %r", name, contig)
         records = file.fetch(contig, start, end) if known else ()

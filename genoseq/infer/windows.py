@@ -27,8 +27,8 @@ class Window(NamedTuple):
 class Windows(NamedTuple):
     """How sequences are cut: windows of ``size`` bases, neighbours sharing ``overlap``.
 
-    A sequence of at most ``size`` bases is one window. The last window ends with the sequence and is
-    as long as the others, or shorter by less than a token.
+    A sequence of at most ``size`` bases is one window. Of longer ones, windows hold whole tokens where all tokens have the same
+    length; the last window ends with the sequence and is as long as the others, or shorter by less than a token.
 
     >>> for window in Windows(6, 2).cut(9, causal=False):
     ...     print(tuple(window))
@@ -54,7 +54,17 @@ class Windows(NamedTuple):
         if not 0 <= self.overlap < self.size:
             raise UsageError(f"an overlap of {self.overlap} bases: give 0 or more, and less than the window of {self.size}")
 
-    def cut(self, length: int, *, causal: bool, step: int = 1) -> list[Window]:
+    def of_tokens(self, length: int, reader: TokenReader, *, causal: bool) -> list[Window]:
+        """The windows of a sequence of ``length`` bases whose tokens ``reader`` makes; see `cut`.
+
+        Raises:
+            UsageError: windows that would lose tokens, or change them.
+        """
+        if length > self.size and reader.from_end:
+            raise UsageError("this model's tokens are counted from the end of a sequence, and windows would change them")
+        return self.cut(length, causal=causal, step=reader.step or 1, reach=reader.longest if reader.overlapping else 1)
+
+    def cut(self, length: int, *, causal: bool, step: int = 1, reach: int = 1) -> list[Window]:
         """The windows of a sequence of ``length`` bases.
 
         Args:
@@ -63,18 +73,38 @@ class Windows(NamedTuple):
             causal: the net sees only what is before a position: a window answers for what it shares with the one before
                 only if that is needed; the others share the overlap half and half, so that each base is answered for by the
                 window in whose middle it is.
+            reach: bases of a token where tokens overlap, else 1: a window has none that begins in its last ``reach - 1`` bases.
+
+        Raises:
+            UsageError: windows too short for a token, or tokens that no window would have.
         """
         if length <= self.size:
             return [Window(0, length, 0, length)]
-        stride = max(1, (self.size - self.overlap) // step) * step
-        final = -(-(length - self.size) // step) * step
+        size = self.size // step * step
+        if size < max(step, reach):
+            raise UsageError(
+                f"windows of {self.size} bases: the tokens of this model have {max(step, reach)}, give at least that"
+            )
+        if self.overlap < reach - 1:
+            raise UsageError(
+                f"an overlap of {self.overlap} bases: the tokens of this model overlap, and those from one window to the next "
+                f"would be lost; give at least {reach - 1}"
+            )
+        if size < self.overlap + step:
+            raise UsageError(
+                f"an overlap of {self.overlap} bases: windows of {self.size} hold {size} bases in whole tokens, of which at "
+                f"least {step} must be new"
+            )
+        stride = (size - self.overlap) // step * step
+        final = -(-(length - size) // step) * step
         starts = [*range(0, final, stride), final]
         windows = []
         core = 0
         for number, start in enumerate(starts):
-            end = min(start + self.size, length)
+            end = min(start + size, length)
             last = number == len(starts) - 1
-            until = length if last else end if causal else (end + starts[number + 1] + 1) // 2
+            after = end - reach + 1  # behind the last token's beginning
+            until = length if last else after if causal else (after + starts[number + 1] + 1) // 2
             windows.append(Window(start, end, core, until))
             core = until
         return windows

@@ -72,6 +72,7 @@ def _table() -> Mapping[str, Architecture]:
         ("genoseq_esm", "esm", "Esm", masked),
         ("dnabert2", "dnabert2", "DNABert2", masked),
         ("mergedna", "mergedna", "MergeDNA", masked),
+        ("poet", "poet", "PoET", causal),
         ("genoseq_hybrid", "hybrid", "Hybrid", ("backbone", "causal_lm", "masked_lm", "sequence", "token")),
     )
     return {

@@ -34,6 +34,11 @@ class NetConfig(PreTrainedConfig):
         """True if a position only sees those before it, so that the next token can be predicted."""
         return True
 
+    @property
+    def shares_strands(self) -> bool:
+        """True if both strands share parameters, and the channels of the backbone's output are ``cat(forward, rc(reverse))``."""
+        return False
+
 
 class Net(PreTrainedModel):
     """Base of the backbones and of the nets with heads."""

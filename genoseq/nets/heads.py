@@ -56,6 +56,11 @@ class WithBackbone(Net):
 class LanguageModel(WithBackbone):
     """Logits over the vocabulary at every position; `CausalLM` and `MaskedLM` differ in their loss."""
 
+    @property
+    def predicts_next(self) -> bool:
+        """True if the logits at a position are of the token after it, False if they are of the token there."""
+        raise NotImplementedError
+
     def add_head(self, config: NetConfig) -> None:
         """A linear map to the vocabulary; families whose head is another override this and `head_logits`."""
         rows = self.get_input_embeddings().weight.shape[0]
@@ -138,7 +143,21 @@ class LanguageModel(WithBackbone):
 
 
 class CausalLM(LanguageModel):
-    """Predicts each token from those before it."""
+    """Predicts each token from those before it.
+
+    Raises:
+        UsageError: a net that sees both sides of a position, and with that the token it should predict.
+    """
+
+    predicts_next = True
+
+    def __init__(self, config: NetConfig) -> None:
+        if not config.causal:
+            raise UsageError(
+                f"{type(self).__name__} predicts the next token, and this net sees it: one that reads in both directions "
+                "is a masked language model"
+            )
+        super().__init__(config)
 
     def loss(self, logits: Tensor, labels: Tensor, *, items: Tensor | int | None = None, weights: Tensor | None = None) -> Tensor:
         """Cross entropy of token ``i + 1`` given the logits at ``i``."""
@@ -147,7 +166,11 @@ class CausalLM(LanguageModel):
 
 
 class MaskedLM(LanguageModel):
-    """Predicts tokens at their own position, from both sides."""
+    """Predicts tokens at their own position, from both sides if the net sees them."""
+
+    predicts_next = False
+    masks_itself: ClassVar[bool] = False
+    """Whether in training the net masks tokens on its own, and wants the unmasked ids and all labels."""
 
     def loss(self, logits: Tensor, labels: Tensor, *, items: Tensor | int | None = None, weights: Tensor | None = None) -> Tensor:
         """Cross entropy of token ``i`` given the logits at ``i``."""
@@ -236,6 +259,8 @@ class TokenHead(WithBackbone):
 def cross_entropy(logits: Tensor, labels: Tensor, *, items: Tensor | int | None = None, weights: Tensor | None = None) -> Tensor:
     """Mean cross entropy in nats over labels that are not -100, or their sum divided by ``items``; float32 inside.
 
+    Without any such label it is 0: a batch in which nothing happens to be masked teaches nothing, and does no harm.
+
     Args:
         logits: ``(..., classes)``.
         labels: ``(...)``.
@@ -248,9 +273,10 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, items: Tensor | int | None 
     if weights is not None:
         each = functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="none")
         counted = weights.reshape(-1).to(flat) * (wanted != IGNORED)
-        return (each * counted).sum() / counted.sum()
+        total = counted.sum()
+        return (each * counted).sum() / torch.where(total == 0, 1.0, total)
     if items is None:
-        return functional.cross_entropy(flat, wanted, ignore_index=IGNORED)
+        items = (wanted != IGNORED).sum().clamp(min=1)
     return functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="sum") / items
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genoseq.errors import InputError, UsageError
-from genoseq.seqs.alphabet import CODES, reverse_complement
-from genoseq.tokenizers.letters import AnySequence, letters_of
+from genoseq.seqs.alphabet import CODES, IUPAC, UNKNOWN_MARKS, reverse_complement
+from genoseq.tokenizers.letters import AnySequence, check_known, letters_of
 
 __all__ = [
     "Frame",
@@ -271,6 +271,8 @@ def to_nucleotides(
 ) -> str:
     """DNA as it is, RNA with T for U, protein back-translated: one alphabet for all three, upper case.
 
+    DNA and RNA may hold IUPAC codes, X, ``.``, and ``-`` and ``*``, which stay.
+
     Raises:
         UsageError: ``kind`` is not ``dna``, ``rna`` or ``protein``.
         InputError: a character that does not belong there.
@@ -283,6 +285,9 @@ def to_nucleotides(
     if kind not in ("dna", "rna"):
         raise UsageError(f"kind is {kind!r}; expected 'dna', 'rna' or 'protein'")
     letters = letters_of(sequence).upper()
+    if letters:
+        known = IUPAC + UNKNOWN_MARKS + b"-*"
+        check_known(letters, known, alphabet=kind.upper(), shown=("A", "C", "G", "T", "U", "IUPAC codes", "-", "*"))
     return (letters.replace(b"U", b"T") if kind == "rna" else letters).decode("ascii")
 
 

@@ -3,13 +3,11 @@
 H-Net decides at each position whether a chunk begins there (a routing probability above one half; Hwang et al. 2025). MergeDNA
 merges neighbouring tokens and keeps a source map of which position went into which merged token (Li et al. 2025). Either is
 learned with its net. Given such a net as a plain function, a :class:`Segmenter` cuts sequences into tokens, and a
-:class:`Segmentation` says where they lie: as intervals, as text, or as BED. Nothing here imports torch:
+:class:`Segmentation` says where they lie: as intervals, as text, or as BED. Nothing here imports torch;
+``genoseq.infer.segmenter`` makes the function of a net that was loaded:
 
-    def boundaries(ids):                         # ids int64 (T,), with special tokens if the segmenter adds them
-        with torch.no_grad():
-            return net.boundaries(torch.from_numpy(ids)[None])[0].numpy()
-
-    Segmenter(boundaries, tokenizer).segment("ACGTACGT").render()
+    model, tokenizer = genoseq.load("folder")
+    print(genoseq.infer.segmenter(model, tokenizer).segment("ACGTACGT").render())
 
 Coordinates are 0-based half-open, in BED files too.
 """

@@ -21,7 +21,7 @@ from genoseq.nets.heads import IGNORED
 from genoseq.outputs import whole_folder
 from genoseq.recipes import dump_recipe, recipe_digest
 from genoseq.seqs.overlap import containment
-from genoseq.train.language_data import Windows, read_sequences
+from genoseq.train.language_data import Windows, bases_per_token, read_sequences
 from genoseq.train.language_recipe import LanguageRecipe
 from genoseq.train.markov import markov_bits
 
@@ -73,7 +73,9 @@ def run_language_training(
     validation = read_sequences([base / path for path in recipe.data.validation])
     with whole_folder(folder, marker=MARKER) as temporary, _settings(recipe):
         net, tokenizer = _made(recipe)
-        windows = Windows(train, tokenizer, bases_per_token=getattr(tokenizer, "k", 1), both_strands=recipe.data.both_strands)
+        windows = Windows(
+            train, tokenizer, bases_per_token=bases_per_token(tokenizer, train), both_strands=recipe.data.both_strands
+        )
         begun = time.monotonic()
         losses = _trained(net, windows, recipe, report)
         seconds = time.monotonic() - begun
@@ -137,6 +139,7 @@ def _trained(net: Any, windows: Windows, recipe: LanguageRecipe, report: Callabl
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=settings.rate, betas=settings.betas)
     model, optimiser = accelerator.prepare(net.train(), optimiser)
+    masking = recipe.objective == "masked" and not net.masks_itself
     losses = []
     number = 0
     for step in range(recipe.steps):
@@ -147,7 +150,8 @@ def _trained(net: Any, windows: Windows, recipe: LanguageRecipe, report: Callabl
         first = number + accelerator.process_index * rows
         number += rows * accelerator.num_processes
         drawn = [windows.training(length, seed=recipe.seed, number=first + row) for row in range(rows)]
-        batch = {name: values.to(accelerator.device) for name, values in _batch(drawn, windows.tokenizer, recipe, first).items()}
+        batch = _batch(drawn, windows.tokenizer, recipe, first, masking=masking)
+        batch = {name: values.to(accelerator.device) for name, values in batch.items()}
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             loss = model(**batch).loss
         accelerator.backward(loss)
@@ -173,8 +177,10 @@ def _rate_at(step: int, recipe: LanguageRecipe) -> float:
     return settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _batch(drawn: list[np.ndarray[Any, Any]], tokenizer: Any, recipe: LanguageRecipe, number: int) -> dict[str, Tensor]:
-    """Ids, mask and labels ``(B, L)`` of windows, padded on the right."""
+def _batch(
+    drawn: list[np.ndarray[Any, Any]], tokenizer: Any, recipe: LanguageRecipe, number: int, *, masking: bool
+) -> dict[str, Tensor]:
+    """Ids, mask and labels ``(B, L)`` of windows, padded on the right; with ``masking`` only masked tokens have labels."""
     length = max(len(ids) for ids in drawn)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     ids = torch.full((len(drawn), length), pad)
@@ -187,7 +193,7 @@ def _batch(drawn: list[np.ndarray[Any, Any]], tokenizer: Any, recipe: LanguageRe
     batch = {"input_ids": ids, "labels": labels}
     if not bool(mask.all()):
         batch["attention_mask"] = mask
-    if recipe.objective == "masked":
+    if masking:
         batch["input_ids"], batch["labels"] = _masked(ids, labels, tokenizer, recipe, number)
     return batch
 
@@ -209,7 +215,8 @@ def _bits(net: Any, windows: Windows, recipe: LanguageRecipe) -> float:
     device = next(net.parameters()).device
     total, count = 0.0, 0
     for number, ids in enumerate(windows.validation(recipe.data.length, recipe.data.windows)):
-        batch = {name: values.to(device) for name, values in _batch([ids], windows.tokenizer, recipe, number).items()}
+        batch = _batch([ids], windows.tokenizer, recipe, number, masking=recipe.objective == "masked")
+        batch = {name: values.to(device) for name, values in batch.items()}
         labels = batch.pop("labels")
         predicted = int((labels[:, 1:] if recipe.objective == "causal" else labels).ne(IGNORED).sum())
         if predicted:

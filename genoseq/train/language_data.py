@@ -6,6 +6,7 @@ work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from genoseq.errors import InputError
 from genoseq.seqs.alphabet import reverse_complement
 from genoseq.seqs.fastx import read_fastx
 
-__all__ = ["Windows", "read_sequences"]
+__all__ = ["Windows", "bases_per_token", "read_sequences"]
 
 UNKNOWN_SHARE = 0.1
 """A training window with more letters than this that are none of ACGT is drawn again."""
 TRIES = 20
+PROBED = 20_000
+"""Bases by which the length of tokens is judged."""
 
 
 def read_sequences(paths: Sequence[Path]) -> list[bytes]:
@@ -37,6 +40,29 @@ def read_sequences(paths: Sequence[Path]) -> list[bytes]:
             raise InputError("holds no sequence to learn from", path=path)
         sequences += found
     return sequences
+
+
+def bases_per_token(tokenizer: Any, sequences: Sequence[bytes]) -> int:
+    """Bases to draw for each token of a window, so that it is as long as was asked for.
+
+    The length of tokens where all have the same; where they overlap 2; where lengths differ twice the mean in the longest
+    sequence, more than nearly any window needs.
+
+    Args:
+        tokenizer: has ``token_spans``.
+        sequences: in ASCII.
+    """
+    spans = tokenizer.token_spans(max(sequences, key=len)[:PROBED])
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    if len(spans) < 2:
+        return 1
+    sizes = np.diff(spans, axis=1)[:, 0]
+    if (spans[1:, 0] < spans[:-1, 1]).any():
+        return 2
+    usual = int(np.median(sizes))
+    if usual == sizes.max() and (sizes == usual).mean() > 0.9:
+        return usual
+    return math.ceil(2 * float(sizes.mean()))
 
 
 class Windows:

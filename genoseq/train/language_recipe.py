@@ -100,7 +100,7 @@ class LanguageRecipe:
             ``hyenadna``, ``caduceus``, ``hnet``, ``mergedna``.
         net: the configuration's values.
         objective: predict the next token, or tokens that were masked.
-        masked: share of tokens masked.
+        masked: share of tokens masked; MergeDNA, which masks its own words in training, is only judged by it.
         steps: of the optimiser.
         batch: windows per step (of full length).
         stages: lengths before the full one.

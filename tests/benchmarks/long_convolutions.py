@@ -2,6 +2,7 @@
 
     python tests/benchmarks/long_convolutions.py                    # times
     python tests/benchmarks/long_convolutions.py --quick            # times, shorter sequences
+    python tests/benchmarks/long_convolutions.py --only 'Hyena, order 2'
     python tests/benchmarks/long_convolutions.py --memory 1000000   # peak memory of each layer over a sequence, width 256
 
 The plain forms are what the public code does where it has no CUDA kernels: convolutions padded to twice the length, the Cauchy
@@ -125,10 +126,12 @@ def seconds(work: Callable[[], Tensor]) -> float:
 
 
 @torch.no_grad()
-def measure(rounds: int, quick: bool) -> dict[str, Any]:
-    """Medians in ms and their ratio, by name."""
+def measure(rounds: int, quick: bool, only: str) -> dict[str, Any]:
+    """Medians in ms and their ratio, by name, of the cases whose names begin with ``only``."""
     table: dict[str, Any] = {}
     for name, (ours, plain) in cases(quick).items():
+        if not name.startswith(only):
+            continue
         found, expected = ours(), plain()
         error = float((found - expected).abs().max() / expected.abs().max())
         if not error < 1e-4:
@@ -165,11 +168,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256, help="with --memory")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", metavar="START", help="times: only cases whose names begin so")
     given = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     if given.memory is None:
-        print(json.dumps(measure(given.rounds, given.quick), indent=1))
+        print(json.dumps(measure(given.rounds, given.quick, given.only), indent=1))
     elif given.layer:
         print(json.dumps(peak(given.layer, given.memory, given.width)))
     else:  # each in a process of its own: a process remembers its peak

@@ -67,6 +67,7 @@ def test_the_vectors_are_those_of_the_api(run: Callable[..., dict[str, Any]], se
     assert told["format"] == "genoseq.embeddings"
     assert told["model"] == str(saved("causal"))
     assert told["options"] == {
+        "strand": "forward",
         "pool": "mean",
         "layer": None,
         "keep_special": False,
@@ -119,6 +120,13 @@ def test_layer(run: Callable[..., dict[str, Any]], genoseq: Runner, sequences: P
 def test_keep_special(run: Callable[..., dict[str, Any]], sequences: Path) -> None:
     found = run(sequences, "--pool", "none", "--keep-special")
     assert found["offsets"].tolist() == [0, 41, 49, 150, 152, 216]  # with [SEP]
+
+
+def test_strand(run: Callable[..., dict[str, Any]], sequences: Path) -> None:
+    found = {strand: run(sequences, "--strand", strand)["embeddings"] for strand in ("forward", "reverse", "both")}
+    np.testing.assert_allclose(found["both"], (found["forward"] + found["reverse"]) / 2, **CLOSE)
+    assert not np.allclose(found["forward"], found["reverse"], atol=1e-4)
+    np.testing.assert_allclose(found["forward"], run(sequences)["embeddings"], **CLOSE)
 
 
 def test_window_and_overlap(run: Callable[..., dict[str, Any]], genoseq: Runner, sequences: Path, write: Write) -> None:

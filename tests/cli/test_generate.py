@@ -182,3 +182,9 @@ def test_a_net_with_long_convolutions(run: Run, prompts: Path) -> None:
 def test_quiet_says_nothing(genoseq: Runner) -> None:
     done = genoseq("-q", "generate", "-m", saved("causal"), "--length", 5, "-t", 1)
     assert (done.status, done.err) == (0, "")
+
+
+def test_a_file_without_prompts_is_told(run: Run, write: Write) -> None:
+    done = run("--prompt", write("none.fa", b""))
+    assert (done.status, done.out) == (0, b"")
+    assert "none.fa: no sequences to go on from" in done.err

@@ -176,3 +176,10 @@ def test_models_that_cannot(run: Run, sequence: Path) -> None:
 def test_quiet_says_nothing(genoseq: Runner, sequence: Path) -> None:
     done = genoseq("-q", "mutagenesis", sequence, "-m", saved("causal"), "--region", "1-2", "--context", 9, "-t", 1)
     assert (done.status, done.err) == (0, "")
+
+
+def test_a_stretch_of_ambiguity_codes_only_is_told(run: Run, write: Write) -> None:
+    done = run(write("n.fa", b">n\nNNNNN\n"))
+    assert done.status == 0
+    assert "no letter of n can be changed: all are ambiguity codes" in done.err
+    assert all(line.endswith("\tNA") for line in done.lines[2:])

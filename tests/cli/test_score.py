@@ -73,6 +73,22 @@ def test_the_table_is_that_of_the_api(run: Run, sequences: Path, kind: str) -> N
     assert f"{missing} of 5 sequences have no base that can be scored" in done.err
 
 
+def test_strand(run: Run, sequences: Path) -> None:
+    both = run(sequences, "--strand", "both")
+    same(table(both.out.decode()), list(score(*loaded("causal"), read_fastx(sequences), strand="both")))
+    assert json.loads(both.lines[0].removeprefix("#"))["options"]["strand"] == "both"
+    forward, reverse = (table(run(sequences, "--strand", strand).out.decode())[0] for strand in ("forward", "reverse"))
+    assert forward["log_likelihood"] != reverse["log_likelihood"] and int(forward["unscored"]) == int(reverse["unscored"]) == 1
+    assert int(table(both.out.decode())[0]["unscored"]) == 0
+
+
+def test_a_protein_in_codes_of_nucleotides_is_told_with_its_file(run: Run, write: Write) -> None:
+    path = write("p.fa", b">q\nACGT\n>p\nMKTAYAAKRRASGVKSHSRRAAAGAAVVVMKKW\n")
+    done = run(path)
+    assert done.status == 1
+    assert f"error: {path}: sequence 2 ('p') is made of ambiguity codes" in done.err
+
+
 def test_output_is_a_file(run: Run, sequences: Path, tmp_path: Path) -> None:
     done = run(sequences, "-o", tmp_path / "t.tsv")
     assert (done.status, done.out) == (0, b"")

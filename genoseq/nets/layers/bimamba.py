@@ -65,8 +65,7 @@ class BiMamba(nn.Module):
         if cache is not None or use_cache:
             raise UsageError("this net reads the sequence in both directions: it cannot go on from a cache")
         y, _ = self.mamba_fwd(x, mask=mask)
-        back, _ = self.mamba_rev(x.flip(1), mask=None if mask is None else mask.flip(1))
-        back = back.flip(1)
+        back, _ = self.mamba_rev(x, mask=mask, reverse=True)
         if torch.is_grad_enabled():
             return (y + back if self.strategy == "add" else y * back), None
         return (y.add_(back) if self.strategy == "add" else y.mul_(back)), None

@@ -93,6 +93,11 @@ class CaduceusConfig(NetConfig):
         """True if the net reads in one direction only."""
         return not self.bidirectional and not self.rcps
 
+    @property
+    def shares_strands(self) -> bool:
+        """True of PS nets."""
+        return self.rcps
+
 
 class CaduceusBlock(GradientCheckpointingLayer):
     """``x + mixer(norm(x))``; gives the mixer's output too, which is what the public code calls hidden states."""
@@ -273,10 +278,18 @@ class _LanguageHead(CaduceusNet):
 
 
 class CaduceusForMaskedLM(_LanguageHead, MaskedLM):
-    """Caduceus that predicts masked tokens."""
+    """Caduceus that predicts masked tokens.
+
+    The public code has no other class: its one-directional nets predict the next token by labels that its data are shifted by.
+    """
 
     config: CaduceusConfig
     backbone_class = CaduceusModel
+
+    @property
+    def predicts_next(self) -> bool:  # type: ignore[override]
+        """True of nets in one direction."""
+        return self.config.causal
 
     def loss(self, logits: Tensor, labels: Tensor, *, items: Tensor | int | None = None, weights: Tensor | None = None) -> Tensor:
         """Cross entropy as in `MaskedLM`; labels that are padding do not count either."""

@@ -13,6 +13,7 @@ shared`` the net is reverse-complement equivariant whatever its blocks are: both
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 import torch
@@ -52,8 +53,7 @@ class HybridConfig(NetConfig):
         vocab_size: rows of the table of embeddings; give a multiple of 8.
         d_model: channels (of one strand).
         blocks: each a mapping with ``mixer`` (a name that `genoseq.nets.mixers.MIXERS` knows), ``options`` (its keyword
-        arguments),
-            ``repeat``, ``direction`` (``forward``, or ``both``: a second mixer over the reversed sequence, added) and
+            arguments), ``repeat``, ``direction`` (``forward``, or ``both``: a second mixer over the reversed sequence, added) and
             ``feed_forward`` (overrides the net's).
         feed_forward: ``swiglu``, ``geglu``, ``gelu`` or ``none``.
         d_inner: inner width of the feed-forward; by default ``8/3 d_model`` for gated ones and ``4 d_model`` for ``gelu``.
@@ -103,7 +103,7 @@ class HybridConfig(NetConfig):
     @property
     def hidden_size(self) -> int:
         """Channels of the backbone's output."""
-        return 2 * self.d_model if self.strands == "shared" else self.d_model
+        return 2 * self.d_model if self.shares_strands else self.d_model
 
     @property
     def num_hidden_layers(self) -> int:
@@ -118,16 +118,25 @@ class HybridConfig(NetConfig):
     @property
     def causal(self) -> bool:
         """True if every block only looks back."""
-        return self.strands == "single" and all(_looks_back(block) for block in self.blocks or [])
+        return not self.shares_strands and all(_looks_back(block) for block in self.blocks or [])
+
+    @property
+    def shares_strands(self) -> bool:
+        """True if ``strands`` is ``shared``."""
+        return self.strands == "shared"
 
 
 class BothDirections(nn.Module):
-    """The sum of a mixer along the sequence and another one against it."""
+    """The sum of a mixer along the sequence and another one against it.
+
+    A mixer whose ``forward`` takes ``reverse`` reads backwards itself, which needs no turned copies of a long sequence.
+    """
 
     def __init__(self, forward: nn.Module, backward: nn.Module) -> None:
         super().__init__()
         self.along = forward
         self.against = backward
+        self.turns = "reverse" in inspect.signature(backward.forward).parameters
 
     def forward(
         self, x: Tensor, *, mask: Tensor | None = None, cache: Any | None = None, use_cache: bool = False
@@ -136,8 +145,12 @@ class BothDirections(nn.Module):
         if cache is not None or use_cache:
             raise UsageError("this net reads the sequence in both directions: it cannot go on from a cache")
         y, _ = self.along(x, mask=mask)
-        back, _ = self.against(x.flip(1), mask=None if mask is None else mask.flip(1))
-        return y + back.flip(1), None
+        if self.turns:
+            back, _ = self.against(x, mask=mask, reverse=True)
+        else:
+            back, _ = self.against(x.flip(1), mask=None if mask is None else mask.flip(1))
+            back = back.flip(1)
+        return (y + back if torch.is_grad_enabled() else y.add_(back)), None
 
 
 class HybridBlock(GradientCheckpointingLayer):
@@ -186,7 +199,7 @@ class HybridModel(HybridNet):
     def __init__(self, config: HybridConfig) -> None:
         super().__init__(config)
         self.embeddings: nn.Embedding | RCPSEmbedding
-        if config.strands == "shared":
+        if config.shares_strands:
             self.embeddings = RCPSEmbedding(
                 rows=config.vocab_size, d_model=config.d_model, complement_map=config.complement_map or {}
             )
@@ -221,7 +234,7 @@ class HybridModel(HybridNet):
     ) -> BackboneOutput:
         """Run the net; see `genoseq.nets.heads.LanguageModel.forward` for the arguments."""
         keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        shared = self.config.strands == "shared"
+        shared = self.config.shares_strands
         if shared and (cache is not None or use_cache):
             raise UsageError("a net with shared strands needs the whole sequence: it cannot go on from a cache")
         mask = real_positions(attention_mask)
@@ -255,7 +268,7 @@ class _LanguageHead(HybridNet):
 
     @property
     def _tied_weights_keys(self) -> dict[str, str]:  # type: ignore[override]
-        if self.config.strands == "shared":
+        if self.config.shares_strands:
             return {"lm_head.lm_head.weight": "hybrid.embeddings.embedding.weight"}
         return {"lm_head.weight": "hybrid.embeddings.weight"}
 
@@ -263,7 +276,7 @@ class _LanguageHead(HybridNet):
         """A map per strand with shared strands, else one."""
         own = self.config
         self.lm_head: nn.Module
-        if own.strands == "shared":
+        if own.shares_strands:
             self.lm_head = RCPSLMHead(rows=own.vocab_size, d_model=own.d_model, complement_map=own.complement_map or {})
         else:
             self.lm_head = nn.Linear(own.d_model, own.vocab_size, bias=False)
@@ -277,11 +290,6 @@ class HybridForCausalLM(_LanguageHead, CausalLM):
     """A hybrid that predicts the next token."""
 
     backbone_class = HybridModel
-
-    def __init__(self, config: HybridConfig) -> None:
-        if not config.causal:
-            raise UsageError("a net that sees what it should predict cannot be a causal language model: see blocks and strands")
-        super().__init__(config)
 
 
 class HybridForMaskedLM(_LanguageHead, MaskedLM):
@@ -302,7 +310,7 @@ class HybridForSequenceClassification(HybridNet, SequenceHead):
 
     def sequence_logits(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """Logits ``(B, labels)``."""
-        if self.config.strands == "single":
+        if not self.config.shares_strands:
             return super().sequence_logits(hidden, mask)
         forward, reverse = hidden.chunk(2, dim=-1)
         other = None if mask is None else mask.flip(1)

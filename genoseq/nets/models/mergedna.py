@@ -222,6 +222,7 @@ class MergeDNAForMaskedLM(MergeDNANet, MaskedLM):
     """
 
     backbone_class = MergeDNAModel
+    masks_itself = True
 
     def add_head(self, config: NetConfig) -> None:
         """Decoders and the map to the vocabulary."""

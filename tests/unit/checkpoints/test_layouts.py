@@ -534,3 +534,24 @@ def test_shards_of_a_published_net(tmp_path: Path, write_checkpoint: Writer, end
     (tmp_path / f"{stem}.{ending}.index.json").write_text(json.dumps({"weight_map": places}))
     check(tmp_path, net)
     assert len(open_weights(tmp_path)) == len(state)
+
+
+def test_norms_as_transformers_names_them_when_it_saves(tmp_path: Path) -> None:
+    from transformers import EsmConfig, EsmForMaskedLM
+
+    torch.manual_seed(3)
+    config = EsmConfig(
+        vocab_size=33, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, mask_token_id=32,
+        pad_token_id=1, position_embedding_type="rotary",
+    )  # fmt: skip
+    theirs = EsmForMaskedLM(config).eval()
+    with torch.no_grad():
+        for name, value in theirs.named_parameters():
+            if "LayerNorm" in name:
+                value.add_(torch.randn(value.shape) * 0.3)
+    theirs.save_pretrained(tmp_path)
+    assert any(name.endswith("LayerNorm.gamma") for name in open_weights(tmp_path)), "transformers has changed its ways"
+    model, _ = genoseq.load(tmp_path)
+    ids = torch.randint(4, 24, (2, 9))
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids).logits, theirs(ids).logits, rtol=1e-4, atol=1e-4)

@@ -13,6 +13,7 @@ from tiny_nets import drawn
 from genoseq.errors import InputError
 from genoseq.infer import reference as module
 from genoseq.infer.reference import Reference
+from genoseq.infer.variants import Variant, compare_reference
 from genoseq.seqs.genome import Genome
 
 Write = Callable[[str, bytes], Path]
@@ -64,3 +65,28 @@ def test_a_damaged_index_is_told(write: Write) -> None:
 def test_what_is_no_genome(write: Write) -> None:
     with pytest.raises(InputError, match="neither FASTA nor FASTQ"):
         Reference.open(write("x.fa", b"hello\n"))
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_ambiguity_codes_as_the_file_has_them(write: Write, indexed: bool) -> None:
+    path = write("genome.fa", TEXT.encode())
+    if indexed:
+        pysam.faidx(str(path))
+    with Reference.open(path) as opened:
+        assert opened.exact("chr2", 0, 6) == "ACGTRN"
+        assert opened.exact("chr2", 4, 99) == "RN"
+        assert opened.exact("chr1", -3, 5) == opened.fetch("chr1", 0, 5)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_ref_may_be_the_first_base_of_an_ambiguity_code(write: Write, indexed: bool) -> None:
+    path = write("genome.fa", b">c\nACRTNYB\n")
+    if indexed:
+        pysam.faidx(str(path))
+    with Reference.open(path) as opened:
+        for start, ref in ((2, "A"), (2, "R"), (2, "N"), (1, "CAT"), (5, "CC"), (4, "N")):
+            assert compare_reference(Variant("c", start, ref, ("G",)), opened) is None, (start, ref)
+        for start, ref, found in ((2, "G", "R"), (4, "A", "N"), (5, "TC", "YB"), (0, "C", "A")):
+            assert compare_reference(Variant("c", start, ref, ("G",)), opened) == (
+                "ref_mismatch", f"REF is {ref}, the FASTA file has {found}",
+            )  # fmt: skip

@@ -54,6 +54,26 @@ def test_tokens_of_real_tokenizers_stand_for_their_letters(name: str) -> None:
     assert name == "overlapping" or singles == set("ACGT")
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "step", "from_end"),
+    [
+        (NucleotideTransformerTokenizer(k=7), 7, False),
+        (GenoseqCodonTokenizer(frame=1), 3, False),
+        (GenoseqCodonTokenizer(frame=2, strand="-"), 3, True),
+    ],
+)
+def test_rests_at_the_ends_and_the_other_strand_leave_the_step_alone(tokenizer: object, step: int, from_end: bool) -> None:
+    reader = TokenReader(tokenizer)
+    assert (reader.step, reader.longest, reader.overlapping, reader.from_end) == (step, step, False, from_end)
+
+
+def test_nucleotides_are_told_from_proteins() -> None:
+    reader = TokenReader(ESM2Tokenizer())
+    assert reader.check(Record("short", "", "GATTACA" * 4), 1) == "GATTACA" * 4
+    with pytest.raises(InputError, match=r"sequence 3 .'dna'. is made of A, C, G, T, U and N only; this seems to be DNA or RNA"):
+        reader.check(Record("dna", "", "gattaca" * 5), 3)
+
+
 def test_a_trained_bpe_tokenizer_has_no_step() -> None:
     reader = TokenReader(train_bpe([drawn(4000)], vocab_size=40))
     tokens = reader.read("ACGTTGCAAGCTN")

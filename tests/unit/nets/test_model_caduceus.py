@@ -189,3 +189,11 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
     net(ids, labels=ids).loss.backward()
     for name, p in net.named_parameters():
         torch.testing.assert_close(p.grad, before[name])
+
+
+def test_a_net_in_both_directions_cannot_predict_the_next_token() -> None:
+    with pytest.raises(UsageError, match="CaduceusForCausalLM predicts the next token, and this net sees it"):
+        CaduceusForCausalLM(CaduceusConfig(d_model=8, n_layer=1, vocab_size=16))
+    assert CaduceusForCausalLM(CaduceusConfig(d_model=8, n_layer=1, vocab_size=16, bidirectional=False)).predicts_next
+    assert CaduceusForMaskedLM(CaduceusConfig(d_model=8, n_layer=1, vocab_size=16, bidirectional=False)).predicts_next
+    assert not CaduceusForMaskedLM(CaduceusConfig(d_model=8, n_layer=1, vocab_size=16)).predicts_next

@@ -160,5 +160,19 @@ def test_a_wrong_mixer_is_refused(block: dict[str, object], text: str) -> None:
 
 
 def test_a_net_that_sees_both_ways_cannot_predict_the_next_token() -> None:
-    with pytest.raises(UsageError, match="blocks and strands"):
+    with pytest.raises(UsageError, match="reads in both directions is a masked language model"):
         HybridForCausalLM(config("bimamba"))
+
+
+@pytest.mark.parametrize("mixer", ["mamba", "mamba2", "hyena", "s4d"])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_the_mixer_against_the_sequence_is_that_of_the_turned_one(mixer: str, gradients: bool) -> None:
+    torch.manual_seed(1)
+    blocks = [{"mixer": mixer, "options": OPTIONS[mixer], "direction": "both"}]
+    both = HybridForMaskedLM(config(blocks=blocks)).eval().hybrid.layers[0].mixer
+    assert both.turns == (mixer in ("mamba", "mamba2"))
+    x, mask = torch.randn(2, 40, 16), torch.arange(40)[None] >= torch.tensor([[0], [7]])
+    with torch.set_grad_enabled(gradients):
+        y, _ = both(x, mask=mask)
+        expected = both.along(x, mask=mask)[0] + both.against(x.flip(1), mask=mask.flip(1))[0].flip(1)
+    torch.testing.assert_close(y[mask], expected[mask], rtol=1e-5, atol=1e-5)

@@ -127,3 +127,10 @@ def test_usage_counts_codons_in_frame() -> None:
     expected["ATG"] += 1
     assert usage == expected
     assert sum(codon_usage([]).values()) == 0
+
+
+def test_what_is_no_dna_or_rna_is_told() -> None:
+    assert to_nucleotides("acguX-*nry", "rna") == "ACGTX-*NRY"
+    assert to_nucleotides("", "dna") == ""
+    with pytest.raises(InputError, match=r"position 3 .* holds 'L'.*looks like a protein"):
+        to_nucleotides("MKVLEF", "dna")

@@ -12,11 +12,13 @@ import torch
 from click.testing import CliRunner
 
 import genoseq
+import genoseq.infer
+import genoseq.tokenizers
 from genoseq.cli.train import train
 from genoseq.errors import InputError, UsageError
 from genoseq.recipes import RecipeError, build_recipe
 from genoseq.train.language import run_language_training
-from genoseq.train.language_data import Windows
+from genoseq.train.language_data import Windows, bases_per_token
 from genoseq.train.language_recipe import LanguageRecipe, LengthStage
 from genoseq.train.markov import markov_bits
 
@@ -143,3 +145,46 @@ def test_markov_models_know_both_strands() -> None:
     assert markov_bits([b"AAAAAAAA"], [b"TTTT"], 0) == pytest.approx(1.0, abs=0.1)
     assert markov_bits([b"ACGGTTCA" * 50], [b"ACGGTTCA" * 3], 3) < 1.0
     assert np.isnan(markov_bits([b"ACGT"], [b"NNNN"], 2))
+
+
+def test_a_net_that_masks_itself_gets_all_bases(repeats: Path, tmp_path: Path) -> None:
+    sizes = {"local_encoder": 1, "latent_encoder": 1, "latent_decoder": 1, "local_decoder": 1}
+    wanted = recipe(
+        architecture="mergedna", objective="masked", masked=0.02, net={"d_model": 16, "n_heads": 2, **sizes}, steps=30, batch=4
+    )
+    result = run_language_training(wanted, tmp_path / "net", base=repeats)
+    assert np.mean(result.losses[-5:]) < 0.8 * result.losses[0]
+    model, tokenizer = genoseq.load(tmp_path / "net")
+    assert len(genoseq.infer.segmenter(model, tokenizer).segment("ACGGTTCAACGGTTCA")) > 3
+
+
+def test_a_step_without_a_masked_token_does_no_harm(repeats: Path, tmp_path: Path) -> None:
+    both = [{"mixer": "bimamba", "options": {"d_state": 4}}]
+    wanted = recipe(net={"d_model": 16, "blocks": both}, objective="masked", masked=0.01, batch=1, steps=8, data=data(length=8))
+    result = run_language_training(wanted, tmp_path / "net", base=repeats)
+    assert 0.0 in result.losses
+
+
+def test_a_causal_net_must_not_see_what_it_predicts(repeats: Path, tmp_path: Path) -> None:
+    wanted = recipe(architecture="caduceus", net={"d_model": 16, "n_layer": 1}, tokens={"name": "caduceus"})
+    with pytest.raises(UsageError, match="this net sees it"):
+        run_language_training(wanted, tmp_path / "net", base=repeats)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "bases"),
+    [("nucleotide", {}, 1), ("codon", {}, 3), ("codon", {"frame": 1, "strand": "-"}, 3), ("kmer", {"k": 5}, 2), ("hnet", {}, 1),
+     ("nucleotide-transformer-v2", {"k": 7}, 7)],
+)  # fmt: skip
+def test_windows_have_as_many_tokens_as_were_asked_for(name: str, options: dict[str, object], bases: int) -> None:
+    tokenizer, sequences = genoseq.tokenizers.make(name, **options), [b"ACGGTTCA" * 200]
+    assert bases_per_token(tokenizer, sequences) == bases
+    windows = Windows(sequences, tokenizer, bases_per_token=bases)
+    assert all(len(windows.training(64, seed=1, number=number)) == 64 for number in range(20))
+
+
+def test_windows_of_tokens_of_different_lengths() -> None:
+    tokenizer = genoseq.tokenizers.train_bpe(["GATTACAGATTTCA" * 50], vocab_size=20)
+    sequences = [b"GATTACAGATTTCA" * 100]
+    windows = Windows(sequences, tokenizer, bases_per_token=bases_per_token(tokenizer, sequences))
+    assert all(len(windows.training(64, seed=1, number=number)) == 64 for number in range(20))
