@@ -7,30 +7,23 @@ Listing the commands imports none of them. Exit status: 0 done, 1 something is w
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from genoseq import __version__, log
+from genoseq.cli.lazy import Entry, LazyGroup
 from genoseq.errors import GenoseqError
 
-__all__ = ["COMMANDS", "Entry", "cli", "main"]
+__all__ = ["COMMANDS", "cli", "main"]
 
 INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141
-
-
-class Entry(NamedTuple):
-    """Where a command is (``module:attribute``) and the line about it in ``genoseq --help``."""
-
-    target: str
-    help: str
 
 
 COMMANDS: dict[str, Entry] = {
@@ -45,39 +38,10 @@ COMMANDS: dict[str, Entry] = {
     "distances": Entry("genoseq.cli.distances:distances", "Distances between sequences or genomes."),
     "tree": Entry("genoseq.cli.tree:tree", "A tree from distances: Newick, and a figure."),
     "simulate": Entry("genoseq.cli.simulate:simulate", "Simulate reads with a known true place."),
+    "family": Entry("genoseq.cli.family.group:family", "Model a protein family: score variants, generate members, judge."),
     "classify": Entry("genoseq.cli.classify:classify", "Tell classes of sequences apart by how well each one compresses them."),
     "judge": Entry("genoseq.cli.judge:judge", "Judge where a mapper put simulated reads."),
 }
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are run, not when they are listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands, in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, imported now; None if there is none."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        module, _, attribute = entry.target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, but an unknown name lists the known ones."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(f"No such command {args[0]!r}. Commands: {', '.join(COMMANDS)}.", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
 def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -86,7 +50,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what is being done.")
 @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")

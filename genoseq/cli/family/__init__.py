@@ -1,0 +1,1 @@
+"""``genoseq family``: one file a command."""

@@ -1,0 +1,242 @@
+"""``genoseq family fit`` and ``genoseq family score``: every option has its effect, bad input has its message."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from runs import Done, Runner
+from small_family import coupled_family, write_a3m
+
+from genoseq.families.model_file import load_model
+
+QUICK = ("--iterations", "4")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    family = coupled_family(120)
+    write_a3m(family, tmp_path / "family.a3m")
+    (tmp_path / "wt.fa").write_text(f">wt\n{family.query}\n")
+    wild = family.query
+    assert wild is not None
+    (tmp_path / "variants.csv").write_text(
+        f'mutant,note,DMS_score\n{wild[2]}3K,"a, b",1.5\n{wild[2]}3K:{wild[9]}10W,c,\n{wild[0]}1W,,-1\n{wild[2]}3K,again,2\n'
+    )
+    return tmp_path
+
+
+def rows_of(text: str, delimiter: str = "\t") -> tuple[dict[str, object], list[dict[str, str]]]:
+    first, rest = text.split("\n", 1)
+    assert first.startswith("#")
+    return json.loads(first[1:]), list(csv.DictReader(rest.splitlines(), delimiter=delimiter))
+
+
+def failed(done: Done, status: int, *parts: str) -> None:
+    assert done.status == status, done.err
+    assert done.out == b""
+    for part in parts:
+        assert part in done.err
+
+
+def test_columns_and_order_are_kept(genoseq: Runner, folder: Path) -> None:
+    out = folder / "out.csv"
+    done = genoseq(
+        "family", "score", folder / "wt.fa", folder / "variants.csv", "--msa", folder / "family.a3m", "-o", out, *QUICK
+    )
+    assert done.status == 0, done.err
+    metadata, rows = rows_of(out.read_text(), ",")
+    assert metadata["format"] == "genoseq.family-scores"
+    assert metadata["kind"] == "ensemble"
+    assert list(rows[0]) == ["mutant", "note", "DMS_score", "score", "score_potts", "score_pssm"]
+    assert [row["note"] for row in rows] == ["a, b", "c", "", "again"]
+    assert rows[0]["score"] == rows[3]["score"]
+    assert float(rows[1]["score_potts"]) > float(rows[0]["score_potts"])  # the pair belongs together
+
+
+def test_a_saved_model_scores_the_same(genoseq: Runner, folder: Path) -> None:
+    model, kept = folder / "family.model", folder / "kept.model"
+    done = genoseq("family", "fit", folder / "family.a3m", "-o", model, *QUICK)
+    assert done.status == 0, done.err
+    assert "ensemble, 12 columns" in done.err
+    once = genoseq("family", "score", folder / "wt.fa", folder / "variants.csv", "-m", model)
+    again = genoseq(
+        "family", "score", folder / "wt.fa", folder / "variants.csv", "--msa", folder / "family.a3m", *QUICK,
+        "--save-model", kept,
+    )  # fmt: skip
+    assert once.status == again.status == 0
+    assert once.out == again.out
+    assert kept.read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["potts", "pssm", "site", "profile"])
+def test_kinds(genoseq: Runner, folder: Path, kind: str) -> None:
+    model = folder / "a.model"
+    assert genoseq("family", "fit", folder / "family.a3m", "-o", model, "--kind", kind, *QUICK).status == 0
+    assert load_model(model).kind == kind
+    done = genoseq("family", "score", folder / "wt.fa", folder / "variants.csv", "-m", model, "--kind", kind)
+    metadata, rows = rows_of(done.out.decode())
+    assert metadata["kind"] == kind
+    assert list(rows[0])[-1] == "score"
+    other = "site" if kind != "site" else "pssm"
+    failed(
+        genoseq("family", "score", folder / "wt.fa", folder / "variants.csv", "-m", model, "--kind", other),
+        1, f"holds a model of kind {kind}, expected {other}",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [
+        (("--min-coverage", "1"), "site"),
+        (("--weight-identity", "0.4"), "site"),
+        (("--pssm-identity", "0.8"), "pssm"),
+        (("--gap-state",), "potts"),
+        (("--couplings-penalty", "1"), "potts"),
+        (("--fields-penalty", "50"), "potts"),
+        (("--iterations", "1"), "potts"),
+    ],
+)
+def test_every_option_of_the_fit_matters(genoseq: Runner, folder: Path, option: tuple[str, ...], kind: str) -> None:
+    plain, other = folder / "plain.model", folder / "other.model"
+    base = ("family", "fit", folder / "family.a3m", "--kind", kind)
+    assert genoseq(*base, "-o", plain, *(QUICK if option[0] != "--iterations" else ())).status == 0
+    assert genoseq(*base, "-o", other, *(QUICK if option[0] != "--iterations" else ()), *option).status == 0
+    assert plain.read_bytes() != other.read_bytes()
+
+
+def test_threads_change_nothing_and_devices_are_checked(genoseq: Runner, folder: Path) -> None:
+    one, two = folder / "one.model", folder / "two.model"
+    base = ("family", "fit", folder / "family.a3m", "--kind", "potts", *QUICK)
+    assert genoseq(*base, "-o", one, "-t", "1").status == 0
+    assert genoseq(*base, "-o", two, "-t", "3").status == 0
+    assert one.read_bytes() == two.read_bytes()
+    failed(genoseq(*base, "-o", one, "--device", "cuda:99"), 2, "torch has no device 'cuda:99'")
+
+
+def test_which_row_and_which_format(genoseq: Runner, folder: Path) -> None:
+    model = folder / "a.model"
+    base = ("family", "fit", folder / "family.a3m", "-o", model, "--kind", "potts", *QUICK)
+    assert genoseq(*base, "--wild-type", "none").status == 0
+    assert load_model(model).wild_type == ""
+    failed(genoseq("family", "score", folder / "wt.fa", folder / "variants.csv", "-m", model), 2, "the model has no wild type")
+    failed(genoseq(*base, "--alignment-format", "stockholm"), 1, "not in Stockholm format")
+    failed(
+        genoseq(
+            "family", "score", folder / "wt.fa", folder / "variants.csv", "--msa", folder / "family.a3m",
+            "--alignment-format", "stockholm",
+        ),
+        1, "not in Stockholm format",
+    )  # fmt: skip
+
+
+def test_all_singles_and_figure(genoseq: Runner, folder: Path) -> None:
+    figure = folder / "map.png"
+    done = genoseq(
+        "family", "score", folder / "wt.fa", "--all-singles", "--msa", folder / "family.a3m", "--kind", "pssm",
+        "--figure", figure, "--offset", "23",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    _, rows = rows_of(done.out.decode())
+    assert len(rows) == 12 * 19
+    assert (rows[0]["position"], rows[0]["mutant"][1:3]) == ("24", "24")
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    failed(
+        genoseq("family", "score", folder / "wt.fa", "--all-singles", "--msa", folder / "family.a3m", "--figure", "x.gif"),
+        2, "end the name in .png, .pdf or .svg",
+    )  # fmt: skip
+
+
+def test_offsets_come_from_names_or_the_option(genoseq: Runner, folder: Path) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    shifted = folder / "shifted.txt"
+    shifted.write_text("".join(f"{letter}{position + 24}W\n" for position, letter in enumerate(wild)))
+    score = ("family", "score")
+    rest = ("--msa", folder / "family.a3m", "--kind", "site")
+    failed(
+        genoseq(*score, folder / "wt.fa", shifted, *rest),
+        1, "12 of 12 variants disagree with the wild type", "did you mean --offset 23?",
+    )  # fmt: skip
+    by_option = genoseq(*score, folder / "wt.fa", shifted, *rest, "--offset", "23")
+    assert by_option.status == 0, by_option.err
+    (folder / "named.fa").write_text(f">wt/24-35\n{wild}\n")
+    by_name = genoseq(*score, folder / "named.fa", shifted, *rest)
+    assert rows_of(by_name.out.decode())[1] == rows_of(by_option.out.decode())[1]
+
+
+def test_columns_by_name_and_names_that_are_taken(genoseq: Runner, folder: Path) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    table = folder / "t.tsv"
+    table.write_text(f"change\tscore\n{wild[0]}1W\t7\n")
+    rest = ("--msa", folder / "family.a3m", "--kind", "site")
+    failed(genoseq("family", "score", folder / "wt.fa", table, *rest), 1, "has no column 'mutant'", "change, score")
+    done = genoseq("family", "score", folder / "wt.fa", table, *rest, "--column", "change")
+    _, rows = rows_of(done.out.decode())
+    assert list(rows[0]) == ["change", "score", "score_2"]
+    assert rows[0]["score"] == "7"
+    assert "the new one is score_2" in done.err
+
+
+def test_stop_codons(genoseq: Runner, folder: Path) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    table = folder / "t.csv"
+    table.write_text(f"mutant,n\n{wild[0]}1*,1\n{wild[0]}1W,2\n{wild[1]}2*,3\n{wild[0]}1W,4\n")
+    rest = ("--msa", folder / "family.a3m", "--kind", "site")
+    failed(genoseq("family", "score", folder / "wt.fa", table, *rest), 1, "has a stop codon")
+    done = genoseq("family", "score", folder / "wt.fa", table, *rest, "--skip-stops")
+    assert done.status == 0, done.err
+    assert [row["n"] for row in rows_of(done.out.decode())[1]] == ["2", "4"]
+    assert "left out 2 variants with a stop codon" in done.err
+
+
+def test_insertions_and_deletions(genoseq: Runner, folder: Path) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    (folder / "some.fa").write_text(f">same\n{wild}\n>shorter\n{wild[1:]}\n>longer\n{wild[:4]}GG{wild[4:]}\n")
+    base = ("family", "score", folder / "wt.fa", folder / "some.fa", "--msa", folder / "family.a3m")
+    done = genoseq(*base, *QUICK)
+    _, rows = rows_of(done.out.decode())
+    assert [row["name"] for row in rows] == ["same", "shorter", "longer"]
+    assert rows[0]["score"] == "0"
+    assert float(rows[1]["score"]) < 0 > float(rows[2]["score"])
+    assert rows[1]["score_potts"] == ""
+    done = genoseq(*base, "--kind", "site")
+    assert "2 sequences of another length than the wild type got no score" in done.err
+    assert [row["score"] for row in rows_of(done.out.decode())[1]] == ["0", "", ""]
+
+
+def test_variants_outside_the_alignment_are_counted(genoseq: Runner, folder: Path) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    (folder / "long.fa").write_text(f">long\nMK{wild}\n")
+    (folder / "few.txt").write_text(f"M1A\n{wild[0]}3W\n")
+    done = genoseq("family", "score", folder / "long.fa", folder / "few.txt", "--msa", folder / "family.a3m", "--kind", "site")
+    assert done.status == 0, done.err
+    assert "1 of 2 variants got no score: outside the alignment" in done.err
+    assert rows_of(done.out.decode())[1][0]["score"] == ""
+
+
+def test_bad_input(genoseq: Runner, folder: Path) -> None:
+    msa = folder / "family.a3m"
+    (folder / "two.fa").write_text(">a\nACD\n>b\nACD\n")
+    failed(genoseq("family", "score", folder / "two.fa", folder / "variants.csv", "--msa", msa), 1, "holds 2 sequences")
+    (folder / "other.fa").write_text(">o\nMKTAYIAKQRQISFVKSHFSRQ\n")
+    (folder / "v.txt").write_text("M1A\n")
+    failed(genoseq("family", "score", folder / "other.fa", folder / "v.txt", "--msa", msa), 1, "family.a3m")
+    (folder / "empty.csv").write_text("")
+    failed(genoseq("family", "score", folder / "wt.fa", folder / "empty.csv", "--msa", msa), 1, "is empty, expected variants")
+    (folder / "alone.a3m").write_text(">wt\n" + (folder / "wt.fa").read_text().split()[1] + "\n")
+    failed(
+        genoseq("family", "score", folder / "wt.fa", folder / "variants.csv", "--msa", folder / "alone.a3m"),
+        1, "holds one sequence: there is nothing to learn from",
+    )  # fmt: skip
+    wt, variants = folder / "wt.fa", folder / "variants.csv"
+    failed(genoseq("family", "score", wt, variants), 2, "give either --msa or --model")
+    failed(genoseq("family", "score", wt, "--msa", msa), 2, "give either VARIANTS or --all-singles")
+    failed(genoseq("family", "score", wt, "-", "--msa", msa), 2, "cannot be standard input")
+    failed(
+        genoseq("family", "score", wt, variants, "-m", folder / "x.model", "--iterations", "3"),
+        2, "--iterations can be given with --msa only",
+    )  # fmt: skip
+    failed(genoseq("family", "score", wt, "--all-singles", "--msa", msa, "--skip-stops"), 2, "are about VARIANTS")
+    failed(genoseq("family", "score", wt, variants, "--msa", msa, "-o", variants), 2, "is an input")
