@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genoseq.families.alignment import Alignment
+from genoseq.families.alignments.alignment import Alignment
 from genoseq.families.alphabet import GAP, decode
 
 __all__ = ["clustered_family", "write_rows"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genoseq.families.alignment import Alignment
+from genoseq.families.alignments.alignment import Alignment
 from genoseq.families.alphabet import AMINO_ACIDS, GAP, encode
 
 __all__ = ["LENGTH", "coupled_family", "family_of", "write_a3m"]

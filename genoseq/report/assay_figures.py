@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from genoseq.families.assay_benchmark import Result
-    from genoseq.families.extrapolate import Evolved
+    from genoseq.families.assays.benchmark import Result
+    from genoseq.families.evolution.extrapolate import Evolved
 
 __all__ = ["draw_benchmark", "draw_trajectory"]
 
@@ -29,7 +29,7 @@ def draw_benchmark(results: Sequence[Result], metric: str, path: Path, *, form: 
     """One metric of all scorers, a row an assay and one for the mean, with 95 % intervals.
 
     Args:
-        results: of :func:`genoseq.families.assay_benchmark.benchmark`.
+        results: of :func:`genoseq.families.assays.benchmark.benchmark`.
         metric: which of its metrics.
         path: where to.
         form: png, pdf or svg.
@@ -95,7 +95,7 @@ def draw_trajectory(found: Evolved, path: Path, *, form: str = "png", title: str
     """Scores of all sequences of a search in the order of scoring, coloured by mutations; the best so far as a line.
 
     Args:
-        found: of :func:`genoseq.families.extrapolate.evolve`.
+        found: of :func:`genoseq.families.evolution.extrapolate.evolve`.
         path: where to.
         form: png, pdf or svg.
         title: above the figure.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from genoseq.errors import InputError
 from genoseq.families.alphabet import AMINO_ACIDS, GAP
-from genoseq.families.covariance import covariances, strongest
-from genoseq.families.panel import ANCHORS, Panel, Yardstick
+from genoseq.families.judging.covariance import covariances, strongest
+from genoseq.families.judging.panel import ANCHORS, Panel, Yardstick
 from genoseq.outputs import whole_file
 
 if TYPE_CHECKING:

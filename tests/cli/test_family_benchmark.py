@@ -12,9 +12,9 @@ from runs import Done, Runner
 from small_family import coupled_family, write_a3m
 from tiny_proteins import save_esm2
 
-from genoseq.families.fitting import fit_model
-from genoseq.families.model_file import save_model
-from genoseq.families.variants import all_single_variants, format_variant
+from genoseq.families.models.fitting import fit_model
+from genoseq.families.models.model_file import save_model
+from genoseq.families.variants.notation import all_single_variants, format_variant
 
 Row = dict[str, str]
 

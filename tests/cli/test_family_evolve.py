@@ -11,8 +11,8 @@ from runs import Done, Runner
 from small_family import coupled_family
 from tiny_proteins import save_esm2
 
-from genoseq.families.fitting import fit_model
-from genoseq.families.model_file import save_model
+from genoseq.families.models.fitting import fit_model
+from genoseq.families.models.model_file import save_model
 
 
 @pytest.fixture(scope="module")

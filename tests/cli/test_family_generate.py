@@ -15,8 +15,8 @@ from genoseq.cli.family.fit import fit
 from genoseq.cli.family.generate import generate
 from genoseq.cli.family.split import split
 from genoseq.errors import GenoseqError
-from genoseq.families.a3m import write_alignment
-from genoseq.families.model_file import load_model
+from genoseq.families.alignments.a3m import write_alignment
+from genoseq.families.models.model_file import load_model
 
 FEW = ["--passes", "2", "-t", "1"]
 
@@ -126,10 +126,10 @@ def test_options_of_the_fit(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_potts_model(folder: Path, tmp_path: Path) -> None:
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.model_file import save_model
-    from genoseq.families.potts import fit_potts_model
-    from genoseq.families.potts_fit import PottsSettings
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.models.model_file import save_model
+    from genoseq.families.models.potts import fit_potts_model
+    from genoseq.families.models.potts_fit import PottsSettings
 
     train = folder / "parts" / "train.a3m"
     model = tmp_path / "potts.safetensors"

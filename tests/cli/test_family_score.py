@@ -10,7 +10,7 @@ import pytest
 from runs import Done, Runner
 from small_family import coupled_family, write_a3m
 
-from genoseq.families.model_file import load_model
+from genoseq.families.models.model_file import load_model
 
 QUICK = ("--iterations", "4")
 

@@ -44,10 +44,10 @@ def align(
     if sequences == reference == "-":
         raise click.UsageError("only one of SEQUENCES and --to can be standard input")
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.a3m import masked_row, written_names
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.profile_alignment import align_proteins
-    from genoseq.families.protein_records import read_proteins
+    from genoseq.families.alignments.a3m import masked_row, written_names
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.alignments.profile_alignment import align_proteins
+    from genoseq.families.alignments.protein_records import read_proteins
 
     output = target_of(output)
     check_targets([output], [sequences, reference])

@@ -24,7 +24,7 @@ format_option = click.option(
 
 
 def query_of(wild_type: str) -> str | None:
-    """What ``--wild-type`` says to :func:`genoseq.families.alignment_files.read_alignment`."""
+    """What ``--wild-type`` says to :func:`genoseq.families.alignments.files.read_alignment`."""
     return None if wild_type == "none" else wild_type
 
 
@@ -35,6 +35,6 @@ def print_rows(rows: Iterable[tuple[str, str]], output: str | None) -> None:
             sys.stdout.write(f">{name}\n{row}\n")
         sys.stdout.flush()
         return
-    from genoseq.families.a3m import write_rows
+    from genoseq.families.alignments.a3m import write_rows
 
     write_rows(rows, output)

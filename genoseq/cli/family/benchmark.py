@@ -12,7 +12,7 @@ from genoseq.cli.family.model_source import METHODS, torch_threads
 from genoseq.cli.options import threads_option
 
 if TYPE_CHECKING:
-    from genoseq.families.assay_benchmark import AssayScorer
+    from genoseq.families.assays.benchmark import AssayScorer
 
 __all__ = ["benchmark"]
 
@@ -91,9 +91,9 @@ def benchmark(
     if not (kinds or columns or models):
         raise click.UsageError("nothing to compare: give --kind, --column or --model")
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.assay_benchmark import COLUMNS, find_cases, result_fields
-    from genoseq.families.assay_benchmark import benchmark as compare
-    from genoseq.families.assays import read_reference
+    from genoseq.families.assays.benchmark import COLUMNS, find_cases, result_fields
+    from genoseq.families.assays.benchmark import benchmark as compare
+    from genoseq.families.assays.tables import read_reference
     from genoseq.infer.score_files import text_output
     from genoseq.log import Progress
     from genoseq.outputs import whole_file
@@ -154,8 +154,8 @@ def _scorers(
     from pathlib import Path
 
     from genoseq.cli.family.model_source import open_source, source_sha256
-    from genoseq.families.assay_benchmark import ColumnScorer, FittedScorer, MaskedAssayScorer, ModelScorer
-    from genoseq.families.masked import MaskedModel
+    from genoseq.families.assays.benchmark import ColumnScorer, FittedScorer, MaskedAssayScorer, ModelScorer
+    from genoseq.families.language.masked import MaskedModel
     from genoseq.infer.running import choose_device
 
     found: list[Any] = [FittedScorer(kind, device=str(choose_device(device)), threads=threads) for kind in kinds]  # type: ignore[arg-type]

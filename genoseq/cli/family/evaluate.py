@@ -12,7 +12,7 @@ from genoseq.cli.family.alignment_options import format_option, query_of
 from genoseq.cli.options import threads_option
 
 if TYPE_CHECKING:
-    from genoseq.families.alignment import Alignment
+    from genoseq.families.alignments.alignment import Alignment
 
 __all__ = ["evaluate"]
 
@@ -70,10 +70,10 @@ def evaluate(
     import numpy as np
 
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.family_rows import read_rows_like
-    from genoseq.families.panel import Yardstick, make_panel
-    from genoseq.families.panel_files import panel_json, panel_table
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.alignments.laid_out import read_rows_like
+    from genoseq.families.judging.panel import Yardstick, make_panel
+    from genoseq.families.judging.panel_files import panel_json, panel_table
     from genoseq.outputs import whole_file
 
     output = target_of(output)
@@ -110,10 +110,10 @@ def _narrowed(alignment: Alignment, columns: Any) -> Alignment:
 
 def _likelihoods(model: str, potts: str | None, train: Alignment, held_out: Alignment) -> Any:
     from genoseq.errors import InputError
-    from genoseq.families.autoregressive import AutoregressiveModel
-    from genoseq.families.likelihoods import compare_likelihoods
-    from genoseq.families.model_file import load_model
-    from genoseq.families.potts import PottsModel
+    from genoseq.families.models.autoregressive import AutoregressiveModel
+    from genoseq.families.models.likelihoods import compare_likelihoods
+    from genoseq.families.models.model_file import load_model
+    from genoseq.families.models.potts import PottsModel
 
     found = load_model(model, kind="autoregressive")
     peer = load_model(potts, kind="potts") if potts is not None else None

@@ -12,7 +12,7 @@ from genoseq.cli.family.model_source import method_option, torch_threads
 from genoseq.cli.model_options import device_options
 
 if TYPE_CHECKING:
-    from genoseq.families.extrapolate import Evolved
+    from genoseq.families.evolution.extrapolate import Evolved
 
 __all__ = ["evolve"]
 
@@ -89,8 +89,8 @@ def evolve(
     """Search for sequences that score better than WT (FASTA of one protein), a few edits a step."""
     from genoseq.cli.family.model_source import open_source, source_sha256, wild_type_of
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.extrapolate import Search
-    from genoseq.families.extrapolate import evolve as search_for
+    from genoseq.families.evolution.extrapolate import Search
+    from genoseq.families.evolution.extrapolate import evolve as search_for
     from genoseq.infer.score_files import text_output
     from genoseq.log import Progress
     from genoseq.outputs import whole_file
@@ -136,7 +136,7 @@ def _limits(
 ) -> Any:
     from genoseq.cli.family.model_source import numbers_of
     from genoseq.families.alphabet import AMINO_ACIDS
-    from genoseq.families.extrapolate import Limits
+    from genoseq.families.evolution.extrapolate import Limits
 
     fixed = {place - 1 - offset for place in numbers_of(fix, "--fix")} if fix is not None else set()
     if only is not None:
@@ -152,8 +152,8 @@ def _limits(
 
 def _roles(model: Any, judge: Any, wild_type: str, method: str | None) -> tuple[Any, Any]:
     """The proposer and the scorer."""
-    from genoseq.families.masked import MaskedModel
-    from genoseq.families.proposers import family_proposer, family_scorer, masked_proposer, masked_scorer
+    from genoseq.families.evolution.proposers import family_proposer, family_scorer, masked_proposer, masked_scorer
+    from genoseq.families.language.masked import MaskedModel
 
     proposer = masked_proposer(model) if isinstance(model, MaskedModel) else family_proposer(model, wild_type)
     if isinstance(judge, MaskedModel):
@@ -164,14 +164,14 @@ def _roles(model: Any, judge: Any, wild_type: str, method: str | None) -> tuple[
 
 
 def _comment(one: Any, offset: int, seed: int) -> str:
-    from genoseq.families.variants import format_variant
+    from genoseq.families.variants.notation import format_variant
 
     return f"score={one.score:.6g} mutations={len(one.variant)} variant={format_variant(one.variant, offset=offset)} seed={seed}"
 
 
 def _write(path: str, found: Evolved, offset: int, content: dict[str, Any]) -> None:
     from genoseq import __version__
-    from genoseq.families.extrapolate import trajectory_rows
+    from genoseq.families.evolution.extrapolate import trajectory_rows
     from genoseq.outputs import whole_file
 
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:

@@ -42,9 +42,9 @@ def fit(
 ) -> None:
     """Fit a model to ALIGNMENT (a3m, a2m, Stockholm or FASTA; plain, gzip, bgzip or zstd; - is standard input)."""
     from genoseq.cli.targets import check_targets
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.fitting import fit_model
-    from genoseq.families.model_file import save_model
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.models.fitting import fit_model
+    from genoseq.families.models.model_file import save_model
 
     check_targets([output], [alignment_path])
     alignment = read_alignment(alignment_path, query=query_of(wild_type), format=alignment_format)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from genoseq.families.fitting import FitSettings
+    from genoseq.families.models.fitting import FitSettings
 
 __all__ = ["KINDS", "device_option", "fit_options", "fit_settings", "kind_option"]
 
@@ -62,8 +62,8 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def fit_settings(options: dict[str, Any]) -> FitSettings:
     """The settings that the options of :func:`fit_options` ask for."""
-    from genoseq.families.fitting import FitSettings
-    from genoseq.families.potts_fit import PottsSettings
+    from genoseq.families.models.fitting import FitSettings
+    from genoseq.families.models.potts_fit import PottsSettings
 
     given = {name: value for name, value in options.items() if value is not None}
     potts = {

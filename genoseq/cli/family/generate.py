@@ -91,9 +91,9 @@ def generate(
     the result. The same seed gives the same samples.
     """
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.model_file import load_model, model_sha256, save_model
-    from genoseq.families.sample_files import sample_record
-    from genoseq.families.sampling import Wanted, fixed_columns, sample_family
+    from genoseq.families.models.model_file import load_model, model_sha256, save_model
+    from genoseq.families.sampling.files import sample_record
+    from genoseq.families.sampling.members import Wanted, fixed_columns, sample_family
     from genoseq.infer.score_files import text_output
     from genoseq.log import Progress
 
@@ -152,7 +152,7 @@ def _is_model(source: str) -> bool:
 def _with_sampler(model: Any, source: str) -> Any:
     """The part of an ensemble that draws; any other model as it is."""
     from genoseq.errors import InputError
-    from genoseq.families.ensemble import EnsembleModel
+    from genoseq.families.models.ensemble import EnsembleModel
 
     if not isinstance(model, EnsembleModel):
         return model
@@ -170,10 +170,10 @@ def _fitted(
     source: str, query: str | None, alignment_format: str | None, device: str, threads: int, options: dict[str, Any]
 ) -> Any:
     """The autoregressive model of an alignment."""
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.autoregressive import fit_autoregressive
-    from genoseq.families.autoregressive_fit import AutoregressiveSettings
-    from genoseq.families.filtering import filter_alignment
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.alignments.filtering import filter_alignment
+    from genoseq.families.models.autoregressive import fit_autoregressive
+    from genoseq.families.models.autoregressive_fit import AutoregressiveSettings
     from genoseq.log import Progress
 
     alignment = read_alignment(source, query=query, format=alignment_format)  # type: ignore[arg-type]
@@ -199,10 +199,10 @@ def _fitted(
 def _sampler(model: Any, options: dict[str, Any], alignment_format: str | None, query: str | None) -> tuple[Any, Any]:
     """What draws rows, and the train rows."""
     from genoseq.errors import InputError, UsageError
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.autoregressive import AutoregressiveModel
-    from genoseq.families.gibbs import GibbsSampler
-    from genoseq.families.potts import PottsModel
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.models.autoregressive import AutoregressiveModel
+    from genoseq.families.models.potts import PottsModel
+    from genoseq.families.sampling.gibbs import GibbsSampler
 
     if isinstance(model, AutoregressiveModel):
         return model, model.ancestors

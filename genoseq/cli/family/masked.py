@@ -53,10 +53,10 @@ def masked(
 
     from genoseq.cli.family.model_source import wild_type_of
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.masked import MaskedScorer, load_masked
-    from genoseq.families.score_files import RawTable, read_raw, write_scores
-    from genoseq.families.variant_files import read_variants
-    from genoseq.families.variants import all_single_variants, check_variants, format_variant
+    from genoseq.families.language.masked import MaskedScorer, load_masked
+    from genoseq.families.models.score_files import RawTable, read_raw, write_scores
+    from genoseq.families.variants.files import read_variants
+    from genoseq.families.variants.notation import all_single_variants, check_variants, format_variant
     from genoseq.infer.running import choose_device
     from genoseq.log import counted
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from genoseq.families.masked import MaskedModel
-    from genoseq.families.model import FamilyModel
+    from genoseq.families.language.masked import MaskedModel
+    from genoseq.families.models.model import FamilyModel
 
 __all__ = [
     "METHODS",
@@ -44,10 +44,10 @@ def is_family_model(source: str) -> bool:
 def open_source(source: str, *, device: str, dtype: str, batch_tokens: int = 16_384) -> FamilyModel | MaskedModel:
     """The model of a file that `genoseq family fit` wrote, or of a folder or name of a masked language model."""
     if is_family_model(source):
-        from genoseq.families.model_file import load_model
+        from genoseq.families.models.model_file import load_model
 
         return load_model(source)
-    from genoseq.families.masked import load_masked
+    from genoseq.families.language.masked import load_masked
     from genoseq.infer.running import choose_device
 
     return load_masked(source, device=str(choose_device(device)), dtype=dtype, batch_tokens=batch_tokens)
@@ -55,8 +55,8 @@ def open_source(source: str, *, device: str, dtype: str, batch_tokens: int = 16_
 
 def source_sha256(model: Any) -> str:
     """SHA-256 of either kind of model."""
-    from genoseq.families.masked import MaskedModel
-    from genoseq.families.model_file import model_sha256
+    from genoseq.families.language.masked import MaskedModel
+    from genoseq.families.models.model_file import model_sha256
 
     return model.digest() if isinstance(model, MaskedModel) else model_sha256(model)
 
@@ -81,8 +81,8 @@ def wild_type_of(path: str) -> tuple[str, str, int]:
         InputError: none or several.
     """
     from genoseq.errors import InputError
-    from genoseq.families.alignment_query import name_range
-    from genoseq.families.protein_records import read_proteins
+    from genoseq.families.alignments.protein_records import read_proteins
+    from genoseq.families.alignments.query import name_range
 
     records = list(read_proteins(path))
     if len(records) != 1:

@@ -67,9 +67,9 @@ def peptides(
     from genoseq import __version__
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.errors import InputError
-    from genoseq.families.masked import load_masked
-    from genoseq.families.peptides import design_peptides
-    from genoseq.families.protein_records import read_proteins
+    from genoseq.families.alignments.protein_records import read_proteins
+    from genoseq.families.language.masked import load_masked
+    from genoseq.families.language.peptides import design_peptides
     from genoseq.infer.running import choose_device
     from genoseq.infer.score_files import text_output
     from genoseq.log import Progress

@@ -100,11 +100,11 @@ def score(
     Scores are log-likelihood ratios to the wild type in nats, mean over the prompts and both directions: higher is fitter.
     """
     from genoseq.cli.targets import check_targets, target_of
+    from genoseq.families.alignments.protein_records import read_proteins
     from genoseq.families.poet.prompt import clean_protein
     from genoseq.families.poet.scoring import PoETFamily
-    from genoseq.families.protein_records import read_proteins
-    from genoseq.families.variant_files import read_variants
-    from genoseq.families.variants import all_single_variants, apply_variant, check_variants, format_variant
+    from genoseq.families.variants.files import read_variants
+    from genoseq.families.variants.notation import all_single_variants, apply_variant, check_variants, format_variant
     from genoseq.infer.score_files import table
     from genoseq.log import Progress
 

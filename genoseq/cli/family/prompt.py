@@ -71,7 +71,7 @@ def prompt(
 ) -> None:
     """Generate proteins from a PROMPT: nothing for ProtGPT2, an EC number for ZymCTRL, a superfamily for ProLLaMA."""
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.prompted import generate, load_prompted
+    from genoseq.families.language.prompted import generate, load_prompted
     from genoseq.infer.generation import Sampling
     from genoseq.infer.provenance import model_hash
     from genoseq.infer.running import choose_device

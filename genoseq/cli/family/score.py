@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from genoseq.families.model import FamilyModel
-    from genoseq.families.score_files import RawTable
-    from genoseq.families.scoring import Scores
+    from genoseq.families.models.model import FamilyModel
+    from genoseq.families.models.score_files import RawTable
+    from genoseq.families.models.scoring import Scores
 
 __all__ = ["score"]
 
@@ -81,10 +81,10 @@ def score(
     if all_singles and (column is not None or skip_stops):
         raise click.UsageError("--column and --skip-stops are about VARIANTS")
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.model_file import load_model, model_sha256
-    from genoseq.families.model_file import save_model as write_model
-    from genoseq.families.score_files import write_scores
-    from genoseq.families.scoring import place_wild_type
+    from genoseq.families.models.model_file import load_model, model_sha256
+    from genoseq.families.models.model_file import save_model as write_model
+    from genoseq.families.models.score_files import write_scores
+    from genoseq.families.models.scoring import place_wild_type
     from genoseq.report.mutant_heatmap import check_figure_name
 
     output = target_of(output)
@@ -116,8 +116,8 @@ def score(
 def _wild_type(path: str) -> tuple[str, str, int]:
     """Name, sequence and offset of the one record of a FASTA file."""
     from genoseq.errors import InputError
-    from genoseq.families.alignment_query import name_range
-    from genoseq.families.protein_records import read_proteins
+    from genoseq.families.alignments.protein_records import read_proteins
+    from genoseq.families.alignments.query import name_range
 
     records = list(read_proteins(path))
     if len(records) != 1:
@@ -130,8 +130,8 @@ def _wild_type(path: str) -> tuple[str, str, int]:
 def _fitted(
     path: str, alignment_format: str | None, wild_type: str, kind: str | None, options: dict[str, Any], device: str, threads: int
 ) -> FamilyModel:
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.fitting import fit_model
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.models.fitting import fit_model
 
     alignment = read_alignment(path, query=wild_type, format=alignment_format)  # type: ignore[arg-type]
     settings = fit_settings(options)
@@ -140,10 +140,10 @@ def _fitted(
 
 def _variants(path: str, wild_type: str, offset: int, column: str | None, skip_stops: bool) -> Any:
     """Read and check the variants now; what comes back scores them by a model, later."""
-    from genoseq.families.score_files import read_raw
-    from genoseq.families.scoring import score_sequences, score_variants
-    from genoseq.families.variant_files import read_variants
-    from genoseq.families.variants import check_variants
+    from genoseq.families.models.score_files import read_raw
+    from genoseq.families.models.scoring import score_sequences, score_variants
+    from genoseq.families.variants.files import read_variants
+    from genoseq.families.variants.notation import check_variants
 
     table = read_variants(path, offset=offset, column=column, drop_stops=skip_stops)
     if table.variants is not None:
@@ -160,9 +160,9 @@ def _variants(path: str, wild_type: str, offset: int, column: str | None, skip_s
 
 
 def _all(model: FamilyModel, wild_type: str, begin: int, offset: int) -> tuple[RawTable, Scores]:
-    from genoseq.families.score_files import RawTable
-    from genoseq.families.scoring import score_variants
-    from genoseq.families.variants import all_single_variants, format_variant
+    from genoseq.families.models.score_files import RawTable
+    from genoseq.families.models.scoring import score_variants
+    from genoseq.families.variants.notation import all_single_variants, format_variant
 
     variants = all_single_variants(wild_type)
     records: list[tuple[str, ...]] = [
@@ -189,7 +189,7 @@ def _tell(scores: Scores, count: int) -> None:
 
 def _draw(model: FamilyModel, wild_type: str, begin: int, offset: int, name: str, figure: str, form: str) -> None:
     from genoseq.families.alphabet import AMINO_ACIDS
-    from genoseq.families.scoring import single_variant_table
+    from genoseq.families.models.scoring import single_variant_table
     from genoseq.outputs import whole_file
     from genoseq.report.mutant_heatmap import draw_heatmap
 

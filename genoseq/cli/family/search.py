@@ -12,7 +12,7 @@ from genoseq.cli.family.alignment_options import format_option, print_rows, quer
 from genoseq.cli.options import Whole, threads_option
 
 if TYPE_CHECKING:
-    from genoseq.families.homologues import Homologues
+    from genoseq.families.alignments.homologues import Homologues
 
 __all__ = ["search"]
 
@@ -74,10 +74,10 @@ def search(
     if query == database == "-":
         raise click.UsageError("only one of QUERY and DATABASE can be standard input")
     from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.a3m import written_names
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.filtering import filter_alignment
-    from genoseq.families.homologues import Inclusion, search_homologues
+    from genoseq.families.alignments.a3m import written_names
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.alignments.filtering import filter_alignment
+    from genoseq.families.alignments.homologues import Inclusion, search_homologues
 
     output = target_of(output)
     if output is None and hits_path is not None and target_of(hits_path) is None:
@@ -118,8 +118,8 @@ def _write_hits(found: Homologues, chosen: set[str], path: str, metadata: dict[s
 
     from genoseq import __version__
     from genoseq.cli.targets import target_of
+    from genoseq.families.alignments.filtering import identity_to_query
     from genoseq.families.alphabet import GAP
-    from genoseq.families.filtering import identity_to_query
     from genoseq.outputs import whole_file
 
     alignment = found.aligned.alignment

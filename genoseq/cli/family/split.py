@@ -51,10 +51,10 @@ def split(
     import numpy as np
 
     from genoseq import __version__
-    from genoseq.families.a3m import write_alignment
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.filtering import filter_alignment
-    from genoseq.families.splits import split_family
+    from genoseq.families.alignments.a3m import write_alignment
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.alignments.filtering import filter_alignment
+    from genoseq.families.judging.splits import split_family
     from genoseq.outputs import whole_folder
 
     alignment = read_alignment(alignment_path, query=query_of(wild_type), format=alignment_format)  # type: ignore[arg-type]

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genoseq.errors import InputError, UsageError
-from genoseq.families.alignment import Alignment
+from genoseq.families.alignments.alignment import Alignment
+from genoseq.families.alignments.filtering import identity_to_query
+from genoseq.families.alignments.weights import sequence_weights
 from genoseq.families.alphabet import encode
-from genoseq.families.filtering import identity_to_query
-from genoseq.families.weights import sequence_weights
 from genoseq.log import counted
 
 __all__ = [

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genoseq.errors import UsageError
 from genoseq.families.poet.prompt import Prompt, clean_protein, set_ids
-from genoseq.families.variants import Variant, apply_variant, check_variants
+from genoseq.families.variants.notation import Variant, apply_variant, check_variants
 from genoseq.infer.running import check_finite, evaluating
 from genoseq.nets.models.poet import PoETCache, PoETForCausalLM
 

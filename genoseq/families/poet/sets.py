@@ -57,7 +57,7 @@ def read_homologues(path: Path | str, *, query: str | None = "auto", unaligned: 
 
     Args:
         path: an alignment, or FASTA of sequences that are not aligned.
-        query: the wild type, see `genoseq.families.alignment_files.read_alignment`: a name, a sequence or ``"first"``; for
+        query: the wild type, see `genoseq.families.alignments.files.read_alignment`: a name, a sequence or ``"first"``; for
             ``"auto"``, sequences that are not aligned have none.
         unaligned: the sequences are not aligned: all have one weight.
         options: of `read_alignment`.
@@ -65,8 +65,8 @@ def read_homologues(path: Path | str, *, query: str | None = "auto", unaligned: 
     Raises:
         InputError: no alignment, or no sequences.
     """
-    from genoseq.families.alignment_files import read_alignment
-    from genoseq.families.protein_records import read_proteins
+    from genoseq.families.alignments.files import read_alignment
+    from genoseq.families.alignments.protein_records import read_proteins
 
     if unaligned:
         records = list(read_proteins(path))

@@ -10,8 +10,8 @@ from clustered_family import clustered_family
 
 from genoseq.errors import InputError
 from genoseq.families.alphabet import GAP
-from genoseq.families.panel import Panel, Yardstick, make_panel
-from genoseq.families.splits import split_family
+from genoseq.families.judging.panel import Panel, Yardstick, make_panel
+from genoseq.families.judging.splits import split_family
 from genoseq.report.family_panel import draw_panel, letter_heights, project
 
 

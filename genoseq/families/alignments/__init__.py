@@ -1,0 +1,1 @@
+"""Alignments of a family: read, written, made, filtered, weighted."""

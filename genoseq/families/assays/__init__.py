@@ -1,0 +1,1 @@
+"""Measured variants: files, metrics, and the benchmark over them."""

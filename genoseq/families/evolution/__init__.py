@@ -1,0 +1,1 @@
+"""Better sequences, step by step, by any model as proposer and any as judge."""

@@ -1,0 +1,1 @@
+"""What new members are worth: splits, statistics and the panel."""

@@ -1,0 +1,1 @@
+"""Models of a family from its alignment alone, and the scores they give."""

@@ -1,0 +1,1 @@
+"""New members of a family."""

@@ -1,0 +1,1 @@
+"""Variants of a protein: their notation, and the files they come in."""
