@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 LEARNING_PAIRS = 10_000
 BATCH = 4096
+BATCH_BASES = 1 << 20
+"""Bases from which on a batch of single reads ends early, so that memory does not grow with their length."""
 MOST_SECONDARY = 100
 KEPT = 64
 """Places kept of a read, at least."""
@@ -178,8 +180,8 @@ class Aligner:
         elif paired:
             batches = read_interleaved_chunks(reads, batch_size=BATCH)
         else:
-            batches = read_chunks(reads, batch_size=BATCH)
-        checked = checked_names(batches, os.fspath(reads)) if isinstance(reads, str | os.PathLike) else batches
+            batches = read_chunks(reads, batch_size=BATCH, max_bases=BATCH_BASES)
+        checked = checked_names(batches, os.fspath(reads), paired=paired) if isinstance(reads, str | os.PathLike) else batches
         with closing(batches):
             for mapped in self.map_batches(checked, paired=paired):
                 for line in mapped.text.tobytes().decode("ascii").removesuffix("\n").split("\n"):

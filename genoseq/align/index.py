@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "genoseq.align-index"
 VERSION = 1
+ATTEMPTS = 5  # to open an index that others replace at the time
 MANIFEST = "manifest.json"
 CONTIGS = "contigs.tsv"
 GENOME = "genome.npy"
@@ -227,6 +228,15 @@ def write_index(
     )
 
 
+def _identity(folder: Path) -> tuple[int, int, int] | None:
+    """What tells a folder from another one put into its place; None if there is none."""
+    try:
+        state = (folder / MANIFEST).stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_mtime_ns
+
+
 def check_replaceable(folder: Path) -> None:
     """Refuse to replace a folder that holds anything besides an index: replacing it would delete that, too.
 
@@ -313,13 +323,27 @@ class Index:
 
     @classmethod
     def open(cls, folder: Path | str) -> Index:
-        """Open an index by memory map.
+        """Open an index by memory map; one that is being replaced at the time is opened anew.
 
         Raises:
             IndexFormatError: no index, incomplete, of another version, or made with an encoder that neither lies in it nor comes
                 with this genoseq.
         """
         folder = Path(folder)
+        for _ in range(ATTEMPTS - 1):
+            before = _identity(folder)
+            try:
+                found = cls._open(folder)
+            except IndexFormatError:
+                if _identity(folder) == before:
+                    raise
+            else:
+                if _identity(folder) == before:
+                    return found
+        return cls._open(folder)
+
+    @classmethod
+    def _open(cls, folder: Path) -> Index:
         rebuild = "build it again with `genoseq index`"
         try:
             manifest = json.loads((folder / MANIFEST).read_text())

@@ -15,14 +15,16 @@ LONGEST_NAME = 254
 """Characters of a read's name at most (SAM specification, 1.4)."""
 
 
-def checked_names(batches: Iterable[ReadBatch], *paths: str) -> Iterator[ReadBatch]:
+def checked_names(batches: Iterable[ReadBatch], *paths: str, paired: bool) -> Iterator[ReadBatch]:
     """The batches as they come, as long as SAM allows all names of reads; ``paths`` are the files, two for pairs in two.
+
+    Mates (``paired``) lose ``/1`` and ``/2`` before they are written; the names of single reads stay as they are.
 
     Raises:
         InputError: a name is longer than 254 characters (a mate's ``/1`` apart), or starts with ``@``.
     """
     for batch in batches:
-        names = strip_mate_suffixes(batch)
+        names = strip_mate_suffixes(batch) if paired else batch
         lengths = np.diff(names.name_offsets)
         wrong = lengths > LONGEST_NAME
         wrong |= names.names[np.minimum(names.name_offsets[:-1], max(len(names.names) - 1, 0))] == ord("@")

@@ -30,6 +30,7 @@ CSI_FROM = 1 << 29
 SORT_MEMORY = "256M"
 """Memory of each sorting thread; more records than fit go to files and are merged."""
 INDEX_ENDINGS = ("bai", "csi", "crai")
+STEM_INDEXES = {".bam": ("bai", "csi"), ".cram": ("crai",)}
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -98,14 +99,15 @@ def alignment_output(
 
 
 def _drop_indexes(path: str, *, keep: str | None) -> None:
-    """Remove the indexes of the file that stood at ``path`` before: samtools would use them for what stands there now."""
-    names = [f"{path}.{ending}" for ending in INDEX_ENDINGS]
-    if path.endswith(".bam"):
-        names.append(path.removesuffix("m") + "i")  # reads.bai, as Picard names it
-    for name in names:
-        if name != keep:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+    """Remove the indexes of the file that stood at ``path`` before: htslib would use them for what stands there now."""
+    kept = None if keep is None else os.path.realpath(keep)
+    for name in {path, os.path.realpath(path)}:  # a link, and what it points at
+        stem, ending = os.path.splitext(name)  # reads.bai and reads.csi are indexes of reads.bam, too
+        others = [f"{stem}.{one}" for one in STEM_INDEXES.get(ending, ())]
+        for index in [*(f"{name}.{one}" for one in INDEX_ENDINGS), *others]:
+            if os.path.realpath(index) != kept:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(index)
 
 
 def _index(stack: contextlib.ExitStack, temporary: Path, path: str, kind: str, longest_contig: int) -> str:

@@ -144,17 +144,18 @@ def rescue_mates(index, model, scratch, places, r, length_r, m, length_m, least,
         last = min(last, index.offsets[contig + 1])
         best = np.int64(0)
         best_start = np.int64(0)
-        best_end = np.int64(0)
         at = first + 48
         while at - 64 < last:
-            score, end, _, diagonal = score_place(index, scratch, length_m, WIDE, strand, at, contig, scratch.ends)
+            score, _, _, diagonal = score_place(index, scratch, length_m, WIDE, strand, at, contig, scratch.ends)
             if score > best:
                 best = score
-                best_end = end
                 best_start = diagonal
             at += 96
         if best >= least:
-            insert_place(places, m, strand, best_start, contig, best, best_end, np.int64(1))
+            # Once more in the band in which the path will be traced, which may cut off an end of the path found.
+            score, end, _, _ = score_place(index, scratch, length_m, WIDE, strand, best_start, contig, scratch.ends)
+            if score >= least:
+                insert_place(places, m, strand, best_start, contig, score, end, np.int64(2))
 
 
 @lean_kernel

@@ -16,7 +16,7 @@ from genoseq.kernels import kernel, lean_kernel
 
 __all__ = [
     "MAX_LENGTH", "WIDE", "IndexArrays", "Places", "Scratch", "Settings",
-    "band_width", "insert_place", "load_read", "make_scratch", "move_place", "score_place",
+    "band_width", "insert_place", "load_read", "make_scratch", "move_place", "score_place", "swap_places",
 ]  # fmt: skip
 
 MAX_LENGTH = 4096
@@ -210,6 +210,15 @@ def move_place(places, r, source, target):
     """Write one place of a read over another."""
     for column in (places.start, places.strand, places.contig, places.score, places.end, places.gapped):
         column[r, target] = column[r, source]
+
+
+@lean_kernel
+def swap_places(places, r, one, other):
+    """Exchange two places of a read."""
+    for column in (places.start, places.strand, places.contig, places.score, places.end, places.gapped):
+        kept = column[r, one]
+        column[r, one] = column[r, other]
+        column[r, other] = kept
 
 
 @lean_kernel

@@ -21,7 +21,7 @@ from genoseq.align.candidates import (
     query_list,
     spread_anchors,
 )  # fmt: skip
-from genoseq.align.place import MAX_LENGTH, WIDE, band_width, insert_place, load_read, move_place, score_place
+from genoseq.align.place import MAX_LENGTH, WIDE, band_width, insert_place, load_read, move_place, score_place, swap_places
 from genoseq.align.scoring import END_BONUS, MATCH
 from genoseq.embed.anchors import scan_anchors
 from genoseq.kernels import lean_kernel, prefetch
@@ -39,6 +39,8 @@ AHEAD = 4
 """Lists fetched ahead of the one scanned in round 5."""
 ENTRY = 0xFFFFFFFF
 """The part of a probe that is a table entry."""
+RIVAL, WIDENED = 12, 16
+"""Points below the best place within which others are tried in the wide band, and how many places are tried at most."""
 TRANSITION = 2
 """The code of a base (A 0, C 1, G 2, T 3) with this bit flipped is the base a transition makes of it."""
 
@@ -90,27 +92,47 @@ def _unseen(score, length, k, queried, whole):
 
 
 @lean_kernel
-def _widen(index, scratch, length, places, r):
-    """Try the wide band at the best place of a read that lost more than a few edits there: it may span a long gap.
-
-    If that scores better, the places it joins (same strand, within 64 bp) are no longer rivals and are dropped.
-    """
-    strand = places.strand[r, 0]
-    start = places.start[r, 0]
-    contig = places.contig[r, 0]
-    score, end, _, _ = score_place(index, scratch, length, WIDE, strand, start, contig, scratch.ends)
-    if score <= places.score[r, 0]:
-        return
-    kept = 1
-    for p in range(1, places.count[r]):
-        if places.strand[r, p] == strand and places.contig[r, p] == contig and abs(places.start[r, p] - start) <= WIDE // 2:
+def _drop_joined(places, r, p):
+    """Drop the places behind place ``p`` that the wide band around it covers: same strand, within half of its width."""
+    kept = p + 1
+    for q in range(p + 1, places.count[r]):
+        near = abs(places.start[r, q] - places.start[r, p]) <= WIDE // 2
+        if near and places.strand[r, q] == places.strand[r, p] and places.contig[r, q] == places.contig[r, p]:
             continue
-        move_place(places, r, p, kept)
+        move_place(places, r, q, kept)
         kept += 1
     places.count[r] = kept
-    places.score[r, 0] = score
-    places.end[r, 0] = end
-    places.gapped[r, 0] = 2
+
+
+@lean_kernel
+def _widen(index, scratch, length, places, r):
+    """Try the wide band at the best places of a read that lost more than a few edits there: it may span a long gap.
+
+    The rivals are tried as well as the best place, or a copy of it elsewhere would seem worse by the gap alone. Places that a
+    better wide alignment joins are no longer rivals of it and are dropped.
+    """
+    best = places.score[r, 0]
+    reach = RIVAL
+    tried = 0
+    while tried < min(places.count[r], WIDENED) and places.score[r, tried] >= best - reach:
+        p = tried
+        score, end, _, _ = score_place(
+            index, scratch, length, WIDE, places.strand[r, p], places.start[r, p], places.contig[r, p], scratch.ends
+        )
+        gain = score - places.score[r, p]
+        if gain > 0:
+            _drop_joined(places, r, p)
+            places.score[r, p] = score
+            places.end[r, p] = end
+            places.gapped[r, p] = 2
+            if p == 0:
+                reach += gain  # a rival may be where the other side of the gap lies
+        tried += 1
+    for p in range(1, tried):
+        q = p
+        while q > 0 and places.score[r, q - 1] < places.score[r, q]:
+            swap_places(places, r, q - 1, q)
+            q -= 1
 
 
 @lean_kernel
@@ -393,10 +415,7 @@ def _draw_among_ties(places, r, number):
     chosen = np.int64(number % np.uint64(ties))
     if chosen == 0:
         return
-    for column in (places.start, places.strand, places.contig, places.end, places.gapped):
-        kept = column[r, 0]
-        column[r, 0] = column[r, chosen]
-        column[r, chosen] = kept
+    swap_places(places, r, 0, chosen)
 
 
 @lean_kernel

@@ -140,7 +140,7 @@ def align(
         )
         progress = stack.enter_context(Progress(reader.size, unit="bytes", label="mapping"))
         sink.write(header.encode(errors="replace"))
-        batches = checked_names(reader, *(path for path in (reads, mates) if path is not None))
+        batches = checked_names(reader, *(path for path in (reads, mates) if path is not None), paired=paired)
         for mapped in aligner.map_batches(batches, paired=paired):
             sink.write(mapped.text.data)
             counts.add(mapped.reads, mapped.records)
@@ -179,7 +179,7 @@ def align(
 @contextlib.contextmanager
 def _reader(reads: str, mates: str | None, interleaved: bool) -> Iterator[ChunkReader | PairReader]:
     """The reads in batches: mates side by side, under one name."""
-    from genoseq.align.aligner import BATCH
+    from genoseq.align.aligner import BATCH, BATCH_BASES
     from genoseq.seqs.chunks import ChunkReader, read_chunks
     from genoseq.seqs.pairs import read_interleaved_chunks, read_pair_chunks
 
@@ -188,7 +188,7 @@ def _reader(reads: str, mates: str | None, interleaved: bool) -> Iterator[ChunkR
     elif interleaved:
         reader = read_interleaved_chunks(reads, batch_size=BATCH)
     else:
-        reader = read_chunks(reads, batch_size=BATCH)
+        reader = read_chunks(reads, batch_size=BATCH, max_bases=BATCH_BASES)
     with contextlib.closing(reader):
         if not isinstance(reader, ChunkReader):
             reader.check_formats()

@@ -1,7 +1,7 @@
 """The ``genoseq`` command: the table of commands, the options before them, and what becomes of every error.
 
 Listing the commands imports none of them. Exit status: 0 done, 1 something is wrong with the data or the machine,
-2 usage, 130 interrupted, 143 terminated, 141 whoever read the output went away.
+2 usage, 130 interrupted, 143 terminated, 129 hung up, 141 whoever read the output went away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from genoseq.errors import GenoseqError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
-INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141
+INTERRUPTED, PIPE_CLOSED = 130, 141
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask the process to end; the status is 128 and their number."""
 
 
 COMMANDS: dict[str, Entry] = {
@@ -68,7 +70,7 @@ def cli(quiet: bool, verbose: bool, debug: bool) -> None:
 
 
 class _Terminated(BaseException):
-    """The process was asked to end (SIGTERM); raised so that half-written outputs are removed on the way out."""
+    """The process was asked to end by a signal, its argument; raised so that half-written outputs are removed on the way out."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -78,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the arguments; those of the process unless given.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    before = _on_terminate(_terminate)
+    before = _handle_ending()
     debug = False
     try:
         context = cli.make_context("genoseq", arguments)
@@ -91,8 +93,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _report("interrupted", INTERRUPTED, debug=debug)
-    except _Terminated:
-        return _report("terminated", TERMINATED, debug=debug)
+    except _Terminated as stop:
+        number = int(stop.args[0])
+        return _report("terminated" if number == signal.SIGTERM else "hung up", 128 + number, debug=debug)
     except click.ClickException as error:
         _with_place(error).show()
         return error.exit_code
@@ -114,8 +117,8 @@ def main(args: Sequence[str] | None = None) -> int:
         text = f"internal error, a defect of genoseq: {type(error).__name__}: {error}{hint}"
         return _report(f"error: {text}", 1, debug=debug)
     finally:
-        if before is not None:
-            _on_terminate(before)
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
 
 
 def _with_place(error: click.ClickException) -> click.ClickException:
@@ -146,12 +149,17 @@ def _abandon_stdout() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _Terminated(number)
 
 
-def _on_terminate(handler: Any) -> Any:
-    """Set the handler of SIGTERM and return the one before; None outside the main thread, where it cannot be set."""
-    try:
-        return signal.signal(signal.SIGTERM, handler)
-    except ValueError:
-        return None
+def _handle_ending() -> dict[signal.Signals, Any]:
+    """Have the signals of :data:`ENDING` raise; return the handlers before: none outside the main thread."""
+    before: dict[signal.Signals, Any] = {}
+    for ending in ENDING:
+        if signal.getsignal(ending) is signal.SIG_IGN:  # as under nohup
+            continue
+        try:
+            before[ending] = signal.signal(ending, _terminate)
+        except ValueError:
+            return before
+    return before

@@ -88,6 +88,7 @@ def simulate(
     The name of a read is its true place: s{number}!{contig}!{start}!{strand}!{end}, start and end 0-based, half-open; a
     pair has !{start}!{strand}!{end} of the second mate behind that. `genoseq judge` reads it back.
     """
+    from genoseq.cli.targets import check_targets, target_of
     from genoseq.evaluate.simulate import ReadModel, read_genomes, simulate_reads, write_fastq, write_reads
 
     model = ReadModel(
@@ -100,6 +101,7 @@ def simulate(
         insert_sd=insert[1],
         seed=seed,
     )
+    check_targets([target_of(str(path)) for path in outputs], [str(path) for path in reference])
     genome = read_genomes(reference)
     if outputs in ((), (Path("-"),)):
         write_fastq(simulate_reads(genome, model, count=number), [sys.stdout.buffer])

@@ -69,11 +69,11 @@ class ReadModel:
             )
         if not 0 <= self.divergence <= 0.5:
             raise UsageError(f"divergence {self.divergence}: expected edits per base, 0 to 0.5 (0.02 is 2 %)")
-        if len(self.mix) != 3 or min(self.mix) < 0 or sum(self.mix) <= 0:
+        if len(self.mix) != 3 or not all(math.isfinite(share) and share >= 0 for share in self.mix) or sum(self.mix) == 0:
             raise UsageError(
                 f"mix {self.mix}: expected three shares (substitutions, insertions, deletions), not all zero"
             )
-        if self.paired and (self.insert_mean <= 0 or self.insert_sd < 0):
+        if self.paired and not (0 < self.insert_mean < math.inf and 0 <= self.insert_sd < math.inf):
             raise UsageError(
                 f"insert {self.insert_mean} ± {self.insert_sd} bp: expected a positive mean, a spread of 0 or more"
             )

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genoseq.classify.sequences import SequenceInputError
-from genoseq.outputs import whole_file
+from genoseq.report.style import INK, clean_axes, new_figure, save_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
 __all__ = ["Bar", "draw_accuracies", "draw_confusion", "draw_reliability", "reliability_bins"]
 
-INK, GREY, BLUE, ORANGE = "#333333", "#777777", "#0072B2", "#D55E00"
+GREY, BLUE, ORANGE = "#777777", "#0072B2", "#D55E00"
 LONGEST_LABEL = 28
 NUMBERED = 30
 """Most classes whose counts are written into the cells."""
@@ -54,7 +53,7 @@ def draw_confusion(counts: ArrayLike, labels: Sequence[str], path: Path, *, titl
     side = min(9.0, max(2.6, 0.42 * len(labels)))
     names = [_short(label) for label in labels]
     margin = 0.55 + 0.07 * max(len(name) for name in names)
-    figure = _figure(side + margin + 1.2, side + margin + 0.6)
+    figure = new_figure(side + margin + 1.2, side + margin + 0.6)
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     upright = max(len(name) for name in names) > 4
@@ -75,7 +74,7 @@ def draw_confusion(counts: ArrayLike, labels: Sequence[str], path: Path, *, titl
     right = float(np.trace(table)) / max(1, int(table.sum()))
     note = f"accuracy {right:.3f}, {int(table.sum()):,} sequences"
     axes.set_title(f"{title}\n{note}" if title else note, fontsize=9, loc="left", color=INK, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def reliability_bins(probability: ArrayLike, right: ArrayLike, *, bins: int = 10) -> NDArray[np.float64]:
@@ -117,7 +116,7 @@ def draw_reliability(bins: ArrayLike, path: Path, *, title: str = "") -> None:
     used = table[table[:, 0] > 0]
     count, mean, share = used[:, 0], used[:, 1] / used[:, 0], used[:, 2] / used[:, 0]
     error = float(np.abs(used[:, 1] - used[:, 2]).sum() / count.sum())
-    figure = _figure(3.8, 4.6)
+    figure = new_figure(3.8, 4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     above.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1, zorder=0)
     ends = np.array([wilson(round(right), round(n)) for right, n in zip(used[:, 2], count, strict=True)])
@@ -135,8 +134,8 @@ def draw_reliability(bins: ArrayLike, path: Path, *, title: str = "") -> None:
     below.set_ylabel("sequences", fontsize=9, color=INK)
     below.locator_params(axis="y", nbins=3)
     for axes in (above, below):
-        _clean(axes)
-    _save(figure, path)
+        clean_axes(axes)
+    save_figure(figure, path)
 
 
 def draw_accuracies(bars: Sequence[Bar], path: Path, *, marks: Sequence[Bar] = (), title: str = "") -> None:
@@ -150,7 +149,7 @@ def draw_accuracies(bars: Sequence[Bar], path: Path, *, marks: Sequence[Bar] = (
     """
     groups = list(dict.fromkeys(bar.group for bar in bars))
     names = list(dict.fromkeys(bar.name for bar in bars))
-    figure = _figure(2.4 + 1.75 * len(groups), 1.1 + 0.27 * len(names))
+    figure = new_figure(2.4 + 1.75 * len(groups), 1.1 + 0.27 * len(names))
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for at, (axes, group) in enumerate(zip(panels, groups, strict=True)):
         for bar in (bar for bar in bars if bar.group == group):
@@ -164,38 +163,13 @@ def draw_accuracies(bars: Sequence[Bar], path: Path, *, marks: Sequence[Bar] = (
         lowest = min(bar.low for bar in bars if bar.group == group)
         axes.set_xlim(max(0.0, lowest - 0.03), 1.004 if lowest > 0.7 else None)
         axes.locator_params(axis="x", nbins=4)
-        _clean(axes, grid="x")
+        clean_axes(axes, grid="x")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(names)), names, parse_math=False)
     figure.supxlabel("accuracy, 95 % interval" + ("; x: published" if marks else ""), fontsize=8, color=INK)
     if title:
         figure.suptitle(title, fontsize=10, x=0.01, ha="left", color=INK, parse_math=False)
-    _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _clean(axes: Axes, *, grid: str = "y") -> None:
-    axes.tick_params(labelsize=8, colors=INK, length=3)
-    axes.grid(axis=grid, color="#e4e4e4", linewidth=0.6)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    for edge in ("left", "bottom"):
-        axes.spines[edge].set_color("#bbbbbb")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    form = path.suffix.lstrip(".") or "png"
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format=form, dpi=150, metadata=undated)
+    save_figure(figure, path)
 
 
 def _short(label: str) -> str:

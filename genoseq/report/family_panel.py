@@ -13,15 +13,14 @@ from genoseq.errors import InputError
 from genoseq.families.alphabet import AMINO_ACIDS, GAP
 from genoseq.families.judging.covariance import covariances, strongest
 from genoseq.families.judging.panel import ANCHORS, Panel, Yardstick
-from genoseq.outputs import whole_file
+from genoseq.report.style import INK, clean_axes, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["draw_panel", "letter_heights", "project"]
 
-INK, GREY = "#333333", "#9a9a9a"
+GREY = "#9a9a9a"
 COLOURS = {"samples": "#D55E00", "held out": "#0072B2", "train": "#9a9a9a"}
 GROUPS = {
     "AVILMFWC": "#4d7ea8", "STNQGPHY": "#5a9e6f", "DE": "#c44e52", "KR": "#8c6bb1",
@@ -91,7 +90,7 @@ def draw_panel(
     Raises:
         InputError: embeddings of other sets or numbers.
     """
-    figure = _figure(11, 9.6)
+    figure = new_figure(11, 9.6)
     grid = figure.add_gridspec(4, 3, height_ratios=(3.2, 3.2, 1.15, 1.15))
     histogram, against_train, against_held = (figure.add_subplot(grid[0, at]) for at in range(3))
     _draw_identities(histogram, panel)
@@ -111,7 +110,7 @@ def draw_panel(
         else "not met: " + ", ".join(line.measure for line in panel.verdict if not line.passed)
     )
     figure.suptitle(f"{title}: {verdict}" if title else verdict, fontsize=11, x=0.01, ha="left", color=INK, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_identities(axes: Axes, panel: Panel) -> None:
@@ -134,7 +133,7 @@ def _draw_identities(axes: Axes, panel: Panel) -> None:
     lowest = min(float(one.nearest.min()) for one in shown)
     axes.set_xlim(max(0.0, lowest - 0.05), 1)
     axes.legend(fontsize=7.5, frameon=False, loc="upper right")
-    _clean(axes)
+    clean_axes(axes)
 
 
 def _draw_bits(axes: Axes, panel: Panel) -> None:
@@ -147,7 +146,7 @@ def _draw_bits(axes: Axes, panel: Panel) -> None:
     axes.set_yticks(range(1, len(names) + 1), names, fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("bits per column, held-out profile", fontsize=9, color=INK)
-    _clean(axes, grid="x")
+    clean_axes(axes, grid="x")
 
 
 def _draw_covariances(axes: Axes, rows: NDArray[np.uint8], reference: NDArray[np.uint8], name: str, r: float) -> None:
@@ -159,7 +158,7 @@ def _draw_covariances(axes: Axes, rows: NDArray[np.uint8], reference: NDArray[np
     axes.set_xlabel(f"covariance in {name}", fontsize=9, color=INK)
     axes.set_ylabel("in the samples", fontsize=9, color=INK)
     axes.set_title(f"{len(values):,} largest, r(C2) = {r:.3f}", fontsize=9, loc="left", color=INK)
-    _clean(axes)
+    clean_axes(axes)
 
 
 def _draw_map(
@@ -188,7 +187,7 @@ def _draw_map(
     axes.set_xlabel(f"component 1 of the train {what} ({share[0]:.0%})", fontsize=9, color=INK)
     axes.set_ylabel(f"component 2 ({share[1]:.0%})", fontsize=9, color=INK)
     axes.legend(fontsize=8, frameon=False, markerscale=2)
-    _clean(axes)
+    clean_axes(axes)
 
 
 def _spots(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -238,30 +237,5 @@ def _draw_logo(axes: Axes, rows: NDArray[np.uint8], name: str, first: int) -> No
     axes.set_title(
         f"{name}, columns {first + 1} to {first + len(heights)}", fontsize=8.5, loc="left", color=INK, parse_math=False, pad=3
     )
-    _clean(axes)
+    clean_axes(axes)
     axes.grid(visible=False)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _clean(axes: Axes, *, grid: str = "y") -> None:
-    axes.tick_params(labelsize=8, colors=INK, length=3)
-    axes.grid(axis=grid, color="#e4e4e4", linewidth=0.6)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    for edge in ("left", "bottom"):
-        axes.spines[edge].set_color("#bbbbbb")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    form = path.suffix.lstrip(".").lower() or "png"
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format=form, dpi=150, metadata=undated)

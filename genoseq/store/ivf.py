@@ -171,7 +171,10 @@ class AnchorIVFStore:
         except (OSError, EOFError, ValueError, RuntimeError) as error:
             raise IndexFormatError(f"{folder}: the index is damaged ({error}); build it again with `genoseq index`") from error
         index = store._index
-        fits = store._bounds.shape == (lists * minor + 1,) and store._bounds.dtype == np.int64
+        bounds = store._bounds
+        fits = bounds.shape == (lists * minor + 1,) and bounds.dtype == np.int64
+        # the kernels check nothing: a bound that is out of order would have them read beyond a list
+        fits = fits and bounds[0] == 0 and not (bounds[1:] < bounds[:-1]).any()
         if not fits or (index.d, index.nlist, index.ntotal) != (bits, lists, len(store)):
             raise IndexFormatError(f"{folder}: {FILE} and {BOUNDS} do not fit the manifest; build it again with `genoseq index`")
         return store

@@ -6,8 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from genoseq.seqs.overlap import containment
 from genoseq.train.language_data import Windows, bases_per_token, read_sequences
 from genoseq.train.language_recipe import LanguageRecipe
 from genoseq.train.markov import markov_bits
+from genoseq.train.seeded import seeded
 
 __all__ = ["LanguageResult", "run_language_training"]
 
@@ -71,7 +71,7 @@ def run_language_training(
 
     train = read_sequences([base / path for path in recipe.data.train])
     validation = read_sequences([base / path for path in recipe.data.validation])
-    with whole_folder(folder, marker=MARKER) as temporary, _settings(recipe):
+    with whole_folder(folder, marker=MARKER) as temporary, seeded(recipe.seed, threads=recipe.threads):
         net, tokenizer = _made(recipe)
         windows = Windows(
             train, tokenizer, bases_per_token=bases_per_token(tokenizer, train), both_strands=recipe.data.both_strands
@@ -92,19 +92,6 @@ def run_language_training(
         write_net(net, tokenizer, temporary)
         _write_report(temporary, recipe, result)
     return result
-
-
-@contextmanager
-def _settings(recipe: LanguageRecipe) -> Iterator[None]:
-    """The recipe's seed and threads, and what was before them afterwards."""
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(state)
 
 
 def _made(recipe: LanguageRecipe) -> tuple[Any, Any]:

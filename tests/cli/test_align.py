@@ -149,9 +149,14 @@ def test_no_index_of_an_earlier_output_stays(genoseq: Runner, index: Path, reads
     path = tmp_path / "out.bam"
     assert genoseq("align", reads, "-x", index, "-o", path, "--sort").status == 0
     (tmp_path / "out.bai").touch()
+    (tmp_path / "out.csi").touch()
     (tmp_path / "out.cram.crai").touch()  # of another file
     assert genoseq("align", reads, "-x", index, "-o", path).status == 0
     assert sorted(os.listdir(tmp_path)) == ["out.bam", "out.cram.crai", "reads.fq"]
+    (tmp_path / "link.bam").symlink_to("out.bam")
+    (tmp_path / "out.bam.bai").touch()
+    assert genoseq("align", reads, "-x", index, "-o", tmp_path / "link.bam", "--sort").status == 0
+    assert sorted(os.listdir(tmp_path)) == ["link.bam", "link.bam.bai", "out.bam", "out.cram.crai", "reads.fq"]
 
 
 def test_a_sort_that_does_not_fit_into_memory(

@@ -56,6 +56,7 @@ WRONG_READS = {
     "protein": (b">p\nMKVLAAEF\n", "record 1 (line 2): illegal character 'L'"),
     "bzip2": (b"BZh91AY&SY", "is compressed with bzip2"),
     "name too long": ((GOOD + record("n" * 255, "ACGT")).encode(), "record 3: the name 'nnnnn"),
+    "name too long for one that keeps its suffix": ((GOOD + record("n" * 253 + "/1", "ACGT")).encode(), "record 3: the name 'nnnnn"),
     "name with @": (record("@a", "ACGT").encode(), "record 1: the name '@a' starts with '@'"),
     "name not ASCII": ("@caf\u00e9\nACGT\n+\nIIII\n".encode(), "record 1 (line 1): illegal character"),
 }  # fmt: skip

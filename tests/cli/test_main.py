@@ -188,7 +188,7 @@ def test_a_full_device_behind_standard_output_is_told() -> None:
     assert done.stderr == "genoseq: error: no space left on the device; free some space or choose another place\n"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_half_written_output(tmp_path: Path, number: signal.Signals, status: int) -> None:
     target = tmp_path / "out.txt"
     body = f"with whole_file({str(target)!r}) as path:\n    path.write_text('half')\n    print('on', flush=True)\n    time.sleep(60)"
@@ -198,7 +198,7 @@ def test_a_signal_leaves_no_half_written_output(tmp_path: Path, number: signal.S
         assert len(os.listdir(tmp_path)) == 1
         process.send_signal(number)
         assert process.wait() == status
-        assert process.stderr.read() in (b"genoseq: terminated\n", b"genoseq: interrupted\n")
+        assert process.stderr.read() in (b"genoseq: terminated\n", b"genoseq: hung up\n", b"genoseq: interrupted\n")
     assert os.listdir(tmp_path) == []
 
 

@@ -75,6 +75,13 @@ def test_wrong_use_and_wrong_data_have_their_exit_status(
 ) -> None:
     assert main(["simulate", str(reference), "-d", "3"]) == 2
     assert "divergence 3.0" in capsys.readouterr().err
+    assert main(["simulate", str(reference), "--mix", "nan", "1", "1"]) == 2
+    assert main(["simulate", str(reference), "-p", "--insert", "nan", "1"]) == 2
+    before = reference.read_bytes()
+    assert main(["simulate", str(reference), "-o", str(reference)]) == 2
+    assert main(["simulate", str(reference), "-p", "-o", str(tmp_path / "x.fq"), "-o", str(tmp_path / "x.fq")]) == 2
+    assert reference.read_bytes() == before and not (tmp_path / "x.fq").exists()
+    capsys.readouterr()
     assert main(["simulate", str(reference), str(reference)]) == 1
     assert "contig 'one' is also in an earlier file" in capsys.readouterr().err
     assert main(["simulate", str(tmp_path / "none.fa")]) == 1

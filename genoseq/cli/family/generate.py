@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from genoseq.cli.family.alignment_options import format_option, query_of, wild_type_option
+from genoseq.cli.family.model_source import is_family_model
 from genoseq.cli.options import threads_option
 
 __all__ = ["generate"]
@@ -99,7 +99,7 @@ def generate(
 
     output = target_of(output)
     check_targets([output, options["save_model"]], [source, options["train"]])
-    is_model = _is_model(source)
+    is_model = is_family_model(source)
     names = {name: f"--{name.replace('_', '-')}" for name in (*OF_THE_FIT, *OF_POTTS)}
     if is_model:
         model = _with_sampler(load_model(source), source)
@@ -135,18 +135,6 @@ def generate(
                 )
             )  # fmt: skip
     log.info("%d samples of %d attempts", number, samples.attempts)
-
-
-def _is_model(source: str) -> bool:
-    """Whether a file begins as safetensors do: eight bytes of a length, then JSON."""
-    if source == "-":
-        return False
-    path = Path(source)
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(9)
-    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40
 
 
 def _with_sampler(model: Any, source: str) -> Any:

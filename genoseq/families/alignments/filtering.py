@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genoseq.errors import InputError, UsageError
 from genoseq.families.alignments.alignment import Alignment
-from genoseq.families.alignments.weights import pack_rows
+from genoseq.families.alignments.weights import differing, pack_rows
 from genoseq.families.alphabet import GAP, UNKNOWN, encode
 from genoseq.kernels import lean_kernel, popcount
 from genoseq.log import counted
@@ -166,13 +166,7 @@ def _thin(packed, counts, allowed, chosen):
             equal = 0
             left = counts[i]
             for word in range(words):
-                differ = (
-                    (row[word, 0] ^ other[word, 0])
-                    | (row[word, 1] ^ other[word, 1])
-                    | (row[word, 2] ^ other[word, 2])
-                    | (row[word, 3] ^ other[word, 3])
-                    | (row[word, 4] ^ other[word, 4])
-                )
+                differ = differing(row, other, word)
                 equal += np.int64(popcount(row[word, 5] & ~differ))
                 left -= np.int64(popcount(row[word, 5]))
                 if equal + left <= allowed[i]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genoseq.families.alignments.weights import pack_rows
+from genoseq.families.alignments.weights import differing, pack_rows
 from genoseq.families.alphabet import GAP
 from genoseq.kernels import lean_kernel, popcount
 
@@ -69,13 +69,7 @@ def pair_identity(row, other):
     equal = np.uint64(0)
     shared = np.uint64(0)
     for word in range(row.shape[0]):
-        differ = (
-            (row[word, 0] ^ other[word, 0])
-            | (row[word, 1] ^ other[word, 1])
-            | (row[word, 2] ^ other[word, 2])
-            | (row[word, 3] ^ other[word, 3])
-            | (row[word, 4] ^ other[word, 4])
-        )
+        differ = differing(row, other, word)
         both = row[word, 5] & other[word, 5]
         shared += popcount(both)
         equal += popcount(both & ~differ)

@@ -23,7 +23,15 @@ from genoseq.families.alphabet import GAP, UNKNOWN
 from genoseq.kernels import lean_kernel, popcount
 from genoseq.parallel import ordered_map
 
-__all__ = ["Over", "count_neighbours", "count_neighbours_plainly", "effective_size", "pack_rows", "sequence_weights"]
+__all__ = [
+    "Over",
+    "count_neighbours",
+    "count_neighbours_plainly",
+    "differing",
+    "effective_size",
+    "pack_rows",
+    "sequence_weights",
+]
 
 Over = Literal["residues", "columns"]
 
@@ -141,6 +149,18 @@ def _needed(matrix: NDArray[np.uint8], identity: float, over: Over) -> NDArray[n
 
 
 @lean_kernel
+def differing(row, other, word):
+    """Bits of the columns in which two packed rows, (words, 6) each, have other letters; see :func:`pack_rows`."""
+    return (
+        (row[word, 0] ^ other[word, 0])
+        | (row[word, 1] ^ other[word, 1])
+        | (row[word, 2] ^ other[word, 2])
+        | (row[word, 3] ^ other[word, 3])
+        | (row[word, 4] ^ other[word, 4])
+    )
+
+
+@lean_kernel
 def _count_pairs(packed, counts, needed, length, first, stop, found):
     """Add to ``found`` the neighbours among the pairs (i, j) with i in [first, stop) and j >= i."""
     total, words, _ = packed.shape
@@ -157,13 +177,7 @@ def _count_pairs(packed, counts, needed, length, first, stop, found):
             equal = 0
             left = min(counts[i], length)
             for word in range(words):
-                differ = (
-                    (row[word, 0] ^ other[word, 0])
-                    | (row[word, 1] ^ other[word, 1])
-                    | (row[word, 2] ^ other[word, 2])
-                    | (row[word, 3] ^ other[word, 3])
-                    | (row[word, 4] ^ other[word, 4])
-                )
+                differ = differing(row, other, word)
                 equal += np.int64(popcount(row[word, 5] & ~differ))
                 left -= np.int64(popcount(row[word, 5]))
                 if equal + left < least:

@@ -6,8 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from genoseq.nets.models.poet import STOP, PoETConfig, PoETForCausalLM
 from genoseq.outputs import whole_folder
 from genoseq.recipes import dump_recipe, recipe_digest
 from genoseq.tokenizers.protein import PoETTokenizer
+from genoseq.train.seeded import seeded
 
 __all__ = ["PoETTraining", "run_poet_training"]
 
@@ -84,7 +84,7 @@ def run_poet_training(
         for patterns in (recipe.data.train, recipe.data.validation)
     )
     log.info("families: %d to learn from, %d to judge on", len(train), len(validation))
-    with whole_folder(folder, marker=MARKER) as temporary, _settings(recipe):
+    with whole_folder(folder, marker=MARKER) as temporary, seeded(recipe.seed, threads=recipe.threads):
         net = _made(recipe)
         whole: nn.Module = net
         whole.to(device)
@@ -105,19 +105,6 @@ def run_poet_training(
         write_net(net, tokenizer, temporary)
         _write_report(temporary, recipe, result)
     return result
-
-
-@contextmanager
-def _settings(recipe: PoETRecipe) -> Iterator[None]:
-    """The recipe's seed and threads, and what was before them afterwards."""
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(state)
 
 
 def _made(recipe: PoETRecipe) -> PoETForCausalLM:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import sam_rules
 from sam_rules import reverse_complement
-from small_genome import Read, letters, paired_reads, single_reads, with_edits
+from small_genome import Read, letters, paired_reads, single_reads, with_edits, write_fasta
 
 import genoseq
 from genoseq.align import aligner as aligner_module
 from genoseq.align.aligner import Aligner
-from genoseq.align.index import Index
+from genoseq.align.index import Index, build_index
 from genoseq.align.place import MAX_LENGTH
 from genoseq.align.scoring import AMBIGUOUS, GAP_EXTEND, GAP_OPEN, MATCH, MISMATCH
 from genoseq.errors import InputError, UsageError
@@ -332,6 +332,32 @@ def test_tie_is_drawn_by_read_and_seed(index: Index, genome: dict[str, str]) -> 
     assert len({tuple(place) for place in drawn}) == 3  # every copy of the repeat is drawn at times
     assert drawn == [row.split("\t")[2:4] for row in sam_text(Aligner(index, seed=1), reads, size=3).splitlines()]
     assert drawn != [row.split("\t")[2:4] for row in sam_text(Aligner(index, seed=2), reads).splitlines()]
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.01])
+@pytest.mark.parametrize("gap", [5, 16, 17, 20, 30, 50])
+def test_long_gaps_leave_copies_of_a_repeat_tied(tmp_path: Path, gap: int, apart: float) -> None:
+    """Which copy is tried in the wide band first says nothing about which is right."""
+    rng = np.random.default_rng(5)
+    first = letters(rng, 6000)
+    second = "".join("ACGT"["ACGT".index(c) ^ 2] if rng.random() < apart else c for c in first)
+    genome = {"first": first, "second": second}
+    write_fasta(genome, tmp_path / "g.fa")
+    aligner = Aligner(build_index(tmp_path / "g.fa", tmp_path / "index"))
+    reads = []
+    for i in range(40):
+        name, start = ("first", "second")[i % 2], int(rng.integers(0, 5700))
+        left = genome[name][start : start + 75]
+        right = genome[name][start + 75 + gap : start + 150 + gap]
+        if i % 4 < 2:
+            left, right = left[: 75 - gap // 2], letters(rng, gap) + genome[name][start + 75 - gap // 2 : start + 150 - gap]
+        reads.append((f"{name}!{i}", left + right, None))
+    rows = [row.split("\t") for row in sam_text(aligner, reads).splitlines()]
+    sure = [row for row in rows if int(row[4]) >= 20]
+    assert all(row[0].startswith(row[2]) for row in sure)
+    if apart == 0:
+        assert all(int(row[4]) <= 3 for row in rows)
+        assert {row[2] for row in rows} == {"first", "second"}
 
 
 def test_read_group_is_on_every_line(index: Index, genome: dict[str, str]) -> None:

@@ -192,6 +192,37 @@ def test_truncated_file_is_named_with_its_size(copied: Path, name: str, kept: in
         Index.open(copied)
 
 
+def test_bounds_out_of_order_are_refused(copied: Path) -> None:
+    bounds = np.load(copied / "bounds.npy")
+    for place, value in ((0, 1), (len(bounds) // 2, 1 << 40), (len(bounds) // 2, -1)):
+        wrong = bounds.copy()
+        wrong[place] = value
+        np.save(copied / "bounds.npy", wrong)
+        with pytest.raises(IndexFormatError, match="do not fit"):
+            Index.open(copied)
+
+
+def test_an_index_replaced_while_it_is_opened_is_opened_anew(
+    copied: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest is of the old one, the files are of the new one."""
+    shorter = build_index(write_fasta({"other": "ACGTTGCATTGACCAG" * 40}, tmp_path / "o.fa"), tmp_path / "other")
+    opened = Index._opened.__func__  # type: ignore[attr-defined]
+    calls = []
+
+    def replaced(cls: type[Index], folder: Path, manifest: dict[str, object], rebuild: str) -> Index:
+        calls.append(manifest["bases"])
+        if len(calls) == 1:
+            shutil.rmtree(copied)
+            shutil.copytree(shorter.folder, copied)
+        found: Index = opened(cls, folder, manifest, rebuild)
+        return found
+
+    monkeypatch.setattr(Index, "_opened", classmethod(replaced))
+    assert Index.open(copied).bases == shorter.bases
+    assert calls == [index.bases, shorter.bases]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"format": "other"}', '{"format": null}', "\x00\xff"])
 def test_damaged_manifest_is_refused(copied: Path, text: str) -> None:
     (copied / MANIFEST).write_text(text, encoding="latin-1")
