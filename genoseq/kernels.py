@@ -130,7 +130,7 @@ class _Announcer(numba_event.Listener):
         _Announcer.said = True
         folder = getattr(dispatcher._cache, "_cache_path", None)
         if folder is not None and os.access(folder, os.W_OK):
-            announce(log, "compiling for this machine (once, about a minute)")
+            announce(log, "compiling for this machine (once for each command and version, up to a minute)")
         else:
             log.warning(
                 "compiling for this machine, in every run anew (about a minute): %s; set GENOSEQ_CACHE to one",

@@ -18,7 +18,17 @@ from pathlib import Path
 
 from genoseq.errors import OutputError, Pathlike
 
-__all__ = ["beside", "check_writable", "describe_os_error", "is_full", "is_special", "refusal", "whole_file", "whole_folder"]
+__all__ = [
+    "beside",
+    "check_writable",
+    "describe_os_error",
+    "is_full",
+    "is_special",
+    "refusal",
+    "set_new_mode",
+    "whole_file",
+    "whole_folder",
+]
 
 LITTLE = 1 << 20  # free bytes of a disk below which a write that failed is put down to a full disk
 OPEN_FILES = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
@@ -189,10 +199,19 @@ def _is_beside(path: object, target: Path) -> bool:
 
 
 def _settle(temporary: Path, *, like: Path) -> None:
-    """Flush the finished file and give it the permissions of the file it replaces."""
+    """Flush the finished file and give it the permissions of the file it replaces, or those of any new file."""
     if like.exists():
         os.chmod(temporary, stat.S_IMODE(like.stat().st_mode))
+    else:
+        set_new_mode(temporary)
     _flush(temporary)
+
+
+def set_new_mode(path: Path) -> None:
+    """Give a file the permissions that the umask leaves a new one; safetensors makes its files for their owner alone."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)
 
 
 def _flush(path: Path) -> None:

@@ -14,7 +14,7 @@ from genoseq import __version__
 from genoseq.checkpoints.genoseq_format import FORMAT, MARKER, VERSION, hash_file
 from genoseq.errors import Pathlike, UsageError
 from genoseq.nets.architectures import find_class
-from genoseq.outputs import whole_folder
+from genoseq.outputs import set_new_mode, whole_folder
 
 __all__ = ["save", "write_net"]
 
@@ -80,6 +80,7 @@ def _write_weights(state: Mapping[str, Tensor], folder: Path) -> None:
     for number, shard in enumerate(shards, start=1):
         file = "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
         save_file({name: tensor.cpu().contiguous() for name, tensor in shard.items()}, folder / file, metadata={"format": "pt"})
+        set_new_mode(folder / file)
         places |= dict.fromkeys(shard, file)
     if len(shards) > 1:
         total = sum(state[name].nbytes for name in places)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,17 @@ def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
 def test_errors_of_the_system_in_words(number: int, text: str) -> None:
     assert describe_os_error(OSError(number, os.strerror(number)), "f") == text
     assert describe_os_error(OSError(number, os.strerror(number), "f")) == text
+
+
+def test_new_files_have_the_permissions_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with whole_file(tmp_path / "new") as temporary:
+            temporary.touch(0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    (tmp_path / "new").chmod(0o604)
+    with whole_file(tmp_path / "new") as temporary:
+        temporary.touch(0o600)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604

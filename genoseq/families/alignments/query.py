@@ -97,12 +97,18 @@ def _by_sequence(found: Rows, wild_type: str) -> Located:
         if best is not None and (number == 0 or whole):
             break
     if best is None:
-        _fail_absent(found, wild_type)
+        _fail(found, wild_type, _unlike_first(found, wild_type))
     number = best[1]
     sequence = _residues(found.rows[number])
     if wild_type in sequence:
         return Located(number, sequence.index(wild_type), wild_type, 0)
+    if number and (hint := _unlike_first(found, wild_type)):
+        _fail(found, wild_type, hint)  # the first row was meant: a fragment that happens to agree is no query
     start = wild_type.index(sequence)
+    log.info(
+        "%s: the wild type has %d residues; row %r has %d to %d of them and is taken as the query",
+        found.path, len(wild_type), found.names[number], start + 1, start + len(sequence),
+    )  # fmt: skip
     spanned = name_range(found.names[number])
     if spanned is not None and wild_type[spanned[0] : spanned[1]] == sequence:
         start = spanned[0]  # a repeat: the name says which of the copies
@@ -111,21 +117,25 @@ def _by_sequence(found: Rows, wild_type: str) -> Located:
     return Located(number, 0, sequence, start)
 
 
-def _fail_absent(found: Rows, wild_type: str) -> NoReturn:
-    """Say how the first row differs from the wild type, at the shift at which they agree best."""
+def _unlike_first(found: Rows, wild_type: str) -> str:
+    """How the first row differs from the wild type, at the shift at which they agree best; empty if they are unlike."""
     first = np.frombuffer(_residues(found.rows[0]).encode(), np.uint8)
     given = np.frombuffer(wild_type.encode(), np.uint8)
     shift, same = _best_shift(first, given)
     low, high = max(0, shift), min(len(given), len(first) + shift)
-    hint = ""
-    if high > low and same >= 0.5 * (high - low) and same >= 5:
-        there = first[low - shift : high - shift]
-        wrong = np.flatnonzero(there != given[low:high])
-        few = ", ".join(f"{chr(given[low + at])}{low + at + 1}{chr(there[at])}" for at in wrong[:5])
-        hint = f"; the first row, {found.names[0]!r}, differs in {counted(len(wrong), 'residue')}"
-        hint += f" ({few}{', ...' if len(wrong) > 5 else ''})" if len(wrong) else " at its ends"
+    if high <= low or same < 0.5 * (high - low) or same < 5:
+        return ""
+    there = first[low - shift : high - shift]
+    wrong = np.flatnonzero(there != given[low:high])
+    few = ", ".join(f"{chr(given[low + at])}{low + at + 1}{chr(there[at])}" for at in wrong[:5])
+    hint = f"the first row, {found.names[0]!r}, differs in {counted(len(wrong), 'residue')}"
+    return hint + (f" ({few}{', ...' if len(wrong) > 5 else ''})" if len(wrong) else " at its ends")
+
+
+def _fail(found: Rows, wild_type: str, hint: str) -> NoReturn:
+    what = f"the wild type ({len(wild_type)} residues) is no row, no part of a row, and no row is a part of it"
     found.fail(
-        f"the wild type ({len(wild_type)} residues) is no row, no part of a row, and no row is a part of it{hint}",
+        f"the wild type ({len(wild_type)} residues) is not that of the alignment: {hint}" if hint else what,
         remedy="give the sequence the alignment was made with, or the name of its row",
     )
 

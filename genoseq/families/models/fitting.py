@@ -82,7 +82,8 @@ def fit_model(
         raise InputError("the alignment has no column to model")
     if kind in ("ensemble", "pssm") and alignment.query is None:
         raise UsageError(
-            f"a model of kind {kind} needs the wild type, and the alignment has none: say which row it is, or choose potts"
+            f"a model of kind {kind} needs the wild type, and the alignment has none: "
+            "say which row it is (--wild-type NAME), or choose potts"
         )
     rows = filter_alignment(alignment, min_coverage=settings.min_coverage)
     _look(alignment, rows, kind)

@@ -192,6 +192,14 @@ def test_a_wild_type_is_located(written) -> None:
     assert found.names == ("y", "z", "x")
 
 
+def test_a_fragment_is_no_query_where_the_first_row_was_meant(written) -> None:
+    """A wild type that differs from the query by one residue contains many fragments of homologues."""
+    wild = "ACDEFGHIKLMNPQRSTVWY"
+    path = written(f">q\n{wild[:9]}W{wild[10:]}\n>fragment\n----------{wild[10:]}\n")
+    with pytest.raises(InputError, match=r"not that of the alignment: the first row, 'q', differs in 1 residue \(L10W\)"):
+        read_alignment(path, query=wild)
+
+
 def test_the_longest_part_of_the_wild_type_is_taken(written) -> None:
     wild = "ACDEFGHIKLMNPQRSTVWY"
     path = written(f">w\nWWWWWWWWWWWW\n>a\n{wild[:6]}------\n>b\n{wild[3:15]}\n")
