@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CATALOGUE", "Published", "entry_of_file", "find_published", "find_shipped"]
+__all__ = ["CATALOGUE", "Published", "entry_of_file", "find_published", "find_shipped", "known_names"]
 
 
 @dataclass(frozen=True)
@@ -296,10 +296,22 @@ def find_shipped(name: str) -> Path | None:
     >>> find_shipped("bacteria-small").name
     'bacteria-small'
     """
+    return _shipped().get(name.lower())
+
+
+def known_names() -> list[str]:
+    """The names that `genoseq.load` knows: nets that come with genoseq, then public ones.
+
+    >>> known_names()[0]
+    'bacteria-small'
+    """
+    return [*_shipped(), *CATALOGUE]
+
+
+def _shipped() -> dict[str, Path]:
     from genoseq.checkpoints.genoseq_format import MARKER
 
     package = Path(__file__).parents[1]
     inside = package / "_models"  # in an installed package; in a checkout they lie beside it
     models = inside if inside.is_dir() else package.parent / "models"
-    nets = {marker.parent.name: marker.parent for marker in models.glob(f"*/{MARKER}")}
-    return nets.get(name.lower())
+    return {marker.parent.name: marker.parent for marker in sorted(models.glob(f"*/{MARKER}"))}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genoseq.checkpoints.adapter import Found
-from genoseq.checkpoints.catalogue import CATALOGUE, Published, entry_of_file, find_published, find_shipped
+from genoseq.checkpoints.catalogue import Published, entry_of_file, find_published, find_shipped, known_names
 from genoseq.checkpoints.reader import SAFETENSORS, TORCH, open_weights
 from genoseq.errors import GenoseqError, InputError, Pathlike, UsageError
 from genoseq.outputs import describe_os_error, refusal
@@ -182,8 +182,8 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _unknown(text: str) -> str:
-    near = difflib.get_close_matches(text.lower(), list(CATALOGUE), n=4, cutoff=0.5)
-    hint = f"; near are {', '.join(near)}" if near else f"; known are {', '.join(CATALOGUE)}"
+    near = difflib.get_close_matches(text.lower(), known_names(), n=4, cutoff=0.5)
+    hint = f"; near are {', '.join(near)}" if near else f"; known are {', '.join(known_names())}"
     return (
         f"no folder, file or model is called {text!r}{hint}. "
         "Give a folder, a file of weights, a short name, or organisation/name on the Hugging Face hub"

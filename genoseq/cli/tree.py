@@ -50,8 +50,8 @@ def tree(matrix: str, output: str, method: str, root: str, negative: bool, figur
     if figure is not None:
         from genoseq.report.distance_tree import draw_distance_tree
 
-        shown = made if method == "upgma" or root == "midpoint" else midpoint_rooted(made)
-        draw_distance_tree(found, shown, Path(figure), title=title)
+        rooted = method == "upgma" or root == "midpoint"
+        draw_distance_tree(found, made if rooted else midpoint_rooted(made), Path(figure), title=title, rooted=rooted)
     text = newick(made) + "\n"
     if output == "-":
         click.echo(text, nl=False)

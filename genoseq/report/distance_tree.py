@@ -25,7 +25,9 @@ NAMED = 120
 """Most items that are named."""
 
 
-def draw_distance_tree(matrix: DistanceMatrix, tree: Node, path: Path, *, title: str = "", form: str | None = None) -> None:
+def draw_distance_tree(
+    matrix: DistanceMatrix, tree: Node, path: Path, *, title: str = "", form: str | None = None, rooted: bool = True
+) -> None:
     """Draw the tree from left to right with its branch lengths to scale, and the distances with the items in its order.
 
     Args:
@@ -35,6 +37,7 @@ def draw_distance_tree(matrix: DistanceMatrix, tree: Node, path: Path, *, title:
         path: file to write.
         title: above the figure; the method of the matrix unless given.
         form: ``png``, ``svg`` or ``pdf``; by the ending of ``path`` unless given.
+        rooted: False if the root is only where the tree is drawn from; the axis says so.
 
     Raises:
         SequenceInputError: the tree has other leaves than the matrix.
@@ -58,7 +61,7 @@ def draw_distance_tree(matrix: DistanceMatrix, tree: Node, path: Path, *, title:
     right = figure.add_axes(((3.2 + names_width) / width, low, side / width, high))
     bar = figure.add_axes(((3.2 + names_width + side + 0.15) / width, low, 0.16 / width, high))
     size = 8.0 if count <= 40 else max(3.0, 8.0 * 40 / count)
-    _draw_tree(left, tree, size, named=count <= NAMED)
+    _draw_tree(left, tree, size, named=count <= NAMED, rooted=rooted)
     order = [matrix.names.index(name) for name in leaves]
     values = matrix.values[np.ix_(order, order)]
     image = right.imshow(values, cmap="viridis_r", vmin=0.0, vmax=max(float(values.max()), 1e-9), aspect="auto")
@@ -86,7 +89,7 @@ def draw_distance_tree(matrix: DistanceMatrix, tree: Node, path: Path, *, title:
         figure.savefig(temporary, format=ending, dpi=150, metadata=undated)
 
 
-def _draw_tree(axes: Axes, tree: Node, size: float, *, named: bool) -> None:
+def _draw_tree(axes: Axes, tree: Node, size: float, *, named: bool, rooted: bool) -> None:
     """Lines of the tree, leaf n at height n; names to the right of the axes' edge, numbered as the columns of the heat map
     are."""
     leaves = tree.leaves()
@@ -124,7 +127,8 @@ def _draw_tree(axes: Axes, tree: Node, size: float, *, named: bool) -> None:
     axes.set_yticks([])
     axes.tick_params(labelsize=8, colors=INK, length=3)
     axes.locator_params(axis="x", nbins=4)
-    axes.set_xlabel("distance from the root", fontsize=8, color=INK)
+    label = "distance from the root" if rooted else "distance from the midpoint\n(the tree has no root)"
+    axes.set_xlabel(label, fontsize=8, color=INK)
     for edge in ("left", "top", "right"):
         axes.spines[edge].set_visible(False)
     axes.spines["bottom"].set_color("#bbbbbb")

@@ -94,15 +94,24 @@ def test_a_sample_is_judged_whatever_stands_beside_it(yardstick: Yardstick, copi
     np.testing.assert_allclose(part.sets[0].e_value, copied.sets[0].e_value[20:], rtol=1e-5)
 
 
+def test_the_reference_of_the_pairwise_identity_is_that_of_all_train_rows(yardstick: Yardstick, copied: Panel) -> None:
+    part = make_panel(yardstick, yardstick.train.matrix[20:60], resamples=0)
+    wanted = [next(line.wanted for line in panel.verdict if line.measure == "pairwise") for panel in (part, copied)]
+    among = identities_plainly(yardstick.train.matrix, yardstick.train.matrix)
+    number = len(among)
+    mean = (among.sum(dtype=float) - np.trace(among)) / (number * (number - 1))
+    assert wanted == [f"within 0.1 of train ({mean:.3f})"] * 2
+
+
 def test_the_verdict_follows_the_limits(copied: Panel) -> None:
-    samples, natural, copies = copied.sets[:3]
+    samples, natural = copied.sets[:2]
     generous = Limits(bits=9, nearest=1, copies=2, pairwise=1, composition=1, r_train=-1, r_held_out=-1, recall=-1)
-    assert all(line.passed for line in judge(samples, natural, copies, generous))
+    assert all(line.passed for line in judge(samples, natural, 0.4, generous))
     for name, value in Limits()._asdict().items():
         strict = generous._replace(**{name: -2.0 if name not in ("r_train", "r_held_out", "recall") else 2.0})
-        assert [line.measure for line in judge(samples, natural, copies, strict) if not line.passed] == [name], value
+        assert [line.measure for line in judge(samples, natural, 0.4, strict) if not line.passed] == [name], value
     blank = samples._replace(values={**samples.values, "r_train": float("nan")})
-    assert not judge(blank, natural, copies, generous)[5].passed
+    assert not judge(blank, natural, 0.4, generous)[5].passed
 
 
 def test_files(copied: Panel, parts: tuple[Alignment, Alignment]) -> None:
