@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from genoseq.train.window_recipe import WindowRecipe
 
 __all__ = ["train"]
+
+log = logging.getLogger("genoseq.train")
 
 
 @click.command(name="train")
@@ -46,6 +49,8 @@ def train(recipe: Path, output: Path, seed: int | None, genomes: tuple[Path, ...
     from genoseq.train.window_recipe import WindowRecipe
 
     resolved = load_training_recipe(recipe)
+    if output.is_dir() and any(output.iterdir()):
+        log.warning("%s is there already: what this run makes will replace it", output)
     if seed is not None:
         resolved = dataclasses.replace(resolved, seed=seed)
     if isinstance(resolved, WindowRecipe):

@@ -35,9 +35,31 @@ COLUMNS = (
 PER_BASE = (".npz", ".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz")
 
 
+class Rows(Protocol):
+    """Takes rows of a table."""
+
+    def write(self, row: str, /) -> object: ...
+
+
+class _Rows:
+    """A file that gets its head with the first row."""
+
+    def __init__(self, file: IO[str], head: str) -> None:
+        self._file = file
+        self._head = head
+
+    def write(self, row: str, /) -> None:
+        if self._head:
+            self._file.write(self._head)
+            self._head = ""
+        self._file.write(row)
+
+
 @contextlib.contextmanager
-def table(path: Pathlike | None, metadata: str, columns: tuple[str, ...] = COLUMNS) -> Iterator[IO[str]]:
+def table(path: Pathlike | None, metadata: str, columns: tuple[str, ...] = COLUMNS) -> Iterator[Rows]:
     """A text file that begins with a line of metadata (``#`` and JSON) and a line of column names, separated by tabs.
+
+    Both are written with the first row, or at the end if there is none: what fails before it leaves standard output empty.
 
     Args:
         path: where it appears when the block has succeeded; None is standard output, written as it comes.
@@ -48,8 +70,9 @@ def table(path: Pathlike | None, metadata: str, columns: tuple[str, ...] = COLUM
         OutputError: it cannot be written.
     """
     with text_output(path) as file:
-        file.write(f"#{metadata}\n" + "\t".join(columns) + "\n")
-        yield file
+        rows = _Rows(file, f"#{metadata}\n" + "\t".join(columns) + "\n")
+        yield rows
+        rows.write("")
 
 
 @contextlib.contextmanager

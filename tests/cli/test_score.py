@@ -195,6 +195,8 @@ def test_bad_sequences_leave_no_output(run: Run, write: Write, tmp_path: Path, c
     done = run(write("bad", content), "-o", tmp_path / "t.tsv", "--per-base", tmp_path / "p.npz")
     assert (done.status, message in done.err) == (1, True)
     assert [found.name for found in tmp_path.iterdir()] == ["bad"]
+    shown = run(tmp_path / "bad")
+    assert shown.status == 1 and (shown.out == b"" or b"\na\t" in shown.out)  # no head without a row
 
 
 @pytest.mark.parametrize(
