@@ -83,7 +83,10 @@ def _language_model(recipe: LanguageRecipe, output: Path, base: Path) -> None:
 
     with Progress(recipe.steps, unit="steps", label="training") as progress:
         result = run_language_training(recipe, output, base=base, report=lambda step, loss: progress.update())
-    click.echo("model\tparameters\tvalidation_bits\tvalidation_16mers_in_training")
+    bits_column = "validation_bits" if recipe.objective == "causal" else "validation_bits_of_masked_tokens"
+    click.echo(f"model\tparameters\t{bits_column}\tvalidation_16mers_in_training")
     click.echo(f"{recipe.architecture}\t{result.parameters}\t{result.bits:.4f}\t{result.shared:.4f}")
+    if recipe.objective != "causal":  # a masked net sees both sides, a Markov model one
+        return
     for order, bits in result.markov.items():
         click.echo(f"markov-{order}\t{3 * 4**order}\t{bits:.4f}\t{result.shared:.4f}")

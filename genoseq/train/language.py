@@ -105,9 +105,9 @@ def _made(recipe: LanguageRecipe) -> tuple[Any, Any]:
     tokenizer = tokenizers.make(recipe.tokens.name, **recipe.tokens.options)
     try:
         config = architecture.config_class(**{"vocab_size": len(tokenizer), **recipe.net})
-    except (TypeError, ValueError) as error:
+        net = architecture.net_class("causal_lm" if recipe.objective == "causal" else "masked_lm")(config)
+    except (TypeError, ValueError, UsageError) as error:
         raise UsageError(f"net: {error}") from error
-    net = architecture.net_class("causal_lm" if recipe.objective == "causal" else "masked_lm")(config)
     if recipe.objective == "masked" and tokenizer.mask_token_id is None:
         raise UsageError(f"tokens: {recipe.tokens.name!r} has no mask token, which the objective masked needs")
     if recipe.checkpointing:

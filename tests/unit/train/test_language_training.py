@@ -115,6 +115,12 @@ def test_the_command_prints_the_net_beside_markov_models(repeats: Path, tmp_path
     assert result.exit_code == 0
     rows = [line.split("\t")[0] for line in result.stdout.splitlines()]
     assert rows == ["model", "genoseq_hybrid", "markov-0", "markov-2", "markov-5", "markov-10"]
+    path.write_text(path.read_text() + "objective: masked\n")
+    masked = CliRunner().invoke(train, [str(path), "-o", str(tmp_path / "masked")], catch_exceptions=False)
+    assert masked.exit_code == 0
+    head, *rows = [line.split("\t") for line in masked.stdout.splitlines()]
+    assert "validation_bits_of_masked_tokens" in head
+    assert [row[0] for row in rows] == ["genoseq_hybrid"]  # no Markov model sees both sides
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,7 @@ def test_the_command_prints_the_net_beside_markov_models(repeats: Path, tmp_path
     [
         ({"architecture": "transformer"}, UsageError, "there are: hyenadna"),
         ({"net": {"d_model": 16, "blocks": [{"mixer": "hiena"}]}}, UsageError, "hyena"),
+        ({"net": {"d_model": 31, "blocks": [{"mixer": "mamba2", "options": {"headdim": 16}}]}}, UsageError, "^net: .*heads of 16"),
         ({"tokens": {"name": "kmers"}}, UsageError, "kmer"),
         ({"data": data(train=["gone.fa"])}, InputError, "gone.fa"),
     ],
