@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+# A test run started in the background or under nohup ignores interrupts or hang-ups, and so would the commands it sends them to.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A test run started in the background ignores interrupts, and so would the commands it starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
 
