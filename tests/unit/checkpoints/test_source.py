@@ -58,7 +58,7 @@ def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_chec
     [
         ("hyenadna-small", r"no folder, file or model is called 'hyenadna-small'; near are hyenadna-small-32k"),
         ("caduceus-131k", "near are caduceus-p[hs]-131k"),
-        ("zzzz", "known are hyenadna-tiny-1k"),
+        ("zzzz", "known are bacteria-small, hyenadna-tiny-1k"),
     ],
 )
 def test_unknown_names_list_near_ones(name: str, message: str) -> None:
