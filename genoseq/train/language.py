@@ -131,7 +131,7 @@ def _trained(net: Any, windows: Windows, recipe: LanguageRecipe, report: Callabl
     number = 0
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate * _rate_at(step, recipe)
+            group["lr"] = settings.rate_at(step, steps=recipe.steps)
         length = recipe.length_at(step)
         rows = max(1, recipe.batch * recipe.data.length // length)
         first = number + accelerator.process_index * rows
@@ -152,16 +152,6 @@ def _trained(net: Any, windows: Windows, recipe: LanguageRecipe, report: Callabl
             report(step + 1, losses[-1])
     net.eval()
     return losses
-
-
-def _rate_at(step: int, recipe: LanguageRecipe) -> float:
-    """Share of the highest learning rate at a step."""
-    settings = recipe.optimiser
-    warm_up = settings.warm_up * recipe.steps
-    if step < warm_up:
-        return (step + 1) / warm_up
-    done = (step - warm_up) / max(1, recipe.steps - warm_up)
-    return settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _batch(

@@ -5,6 +5,7 @@ Read by :func:`genoseq.recipes.load_recipe`. Paths are relative to the recipe's 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -89,6 +90,14 @@ class LanguageOptimiser:
     def __post_init__(self) -> None:
         if not (self.rate > 0 and 0 <= self.final <= 1 and 0 <= self.warm_up < 1 and self.clip > 0 and self.weight_decay >= 0):
             raise ValueError("expected rate and clip above 0, final and warm_up from 0 to 1, weight_decay not negative")
+
+    def rate_at(self, step: int, *, steps: int) -> float:
+        """The learning rate at a step, from 0, of ``steps``; never above ``rate``, however short the warm-up."""
+        warm_up = self.warm_up * steps
+        if step < warm_up:
+            return self.rate * ((step + 1) / max(1.0, warm_up))
+        done = (step - warm_up) / max(1.0, steps - warm_up)
+        return self.rate * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 @dataclass(frozen=True)

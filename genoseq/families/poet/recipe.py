@@ -5,7 +5,6 @@ Read by :func:`genoseq.recipes.load_recipe`. Paths are relative to the recipe's 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -70,12 +69,3 @@ class PoETRecipe:
             raise ValueError(
                 f"steps is {self.steps}, batch_tokens {self.batch_tokens}, threads {self.threads}; expected at least 1"
             )
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate at a step, from 0: a linear rise, then half a cosine down to the share that is left."""
-        settings = self.optimiser
-        warm_up = settings.warm_up * self.steps
-        if step < warm_up:
-            return settings.rate * (step + 1) / max(1.0, warm_up)
-        done = (step - warm_up) / max(1.0, self.steps - warm_up)
-        return settings.rate * (settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * done)))

@@ -140,7 +140,7 @@ def _trained(
     losses: list[float] = []
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate_at(step)
+            group["lr"] = settings.rate_at(step, steps=recipe.steps)
         drawn = []
         for number in range(step * rows, (step + 1) * rows):
             chance = np.random.default_rng([recipe.seed, number])

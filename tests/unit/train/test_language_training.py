@@ -19,7 +19,7 @@ from genoseq.errors import InputError, UsageError
 from genoseq.recipes import RecipeError, build_recipe
 from genoseq.train.language import run_language_training
 from genoseq.train.language_data import Windows, bases_per_token
-from genoseq.train.language_recipe import LanguageRecipe, LengthStage
+from genoseq.train.language_recipe import LanguageOptimiser, LanguageRecipe, LengthStage
 from genoseq.train.markov import markov_bits
 
 BLOCK = {"mixer": "mamba2", "options": {"d_state": 8, "headdim": 8}}
@@ -81,6 +81,14 @@ def test_masked_tokens_and_checkpointing(repeats: Path, tmp_path: Path, precisio
     result = run_language_training(wanted, tmp_path / "net", base=repeats)
     assert result.bits < 1.5
     assert type(genoseq.load(tmp_path / "net").model).__name__ == "HybridForMaskedLM"
+
+
+def test_the_rate_rises_and_falls() -> None:
+    optimiser = LanguageOptimiser(rate=1.0, warm_up=0.1, final=0.2)
+    rates = [optimiser.rate_at(step, steps=100) for step in range(100)]
+    assert rates[0] == 0.1 and rates[9] == 1.0 and rates[-1] == pytest.approx(0.2, abs=0.01)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert optimiser.rate_at(0, steps=5) == 1.0  # a warm-up of half a step: never above the highest rate
 
 
 def test_shorter_windows_first() -> None:

@@ -156,12 +156,6 @@ def test_recipes_that_make_no_sense(changes: dict[str, object]) -> None:
         recipe(**changes)
 
 
-def test_the_rate_rises_and_falls() -> None:
-    rates = [recipe(steps=100, optimiser={"rate": 1.0, "warm_up": 0.1, "final": 0.2}).rate_at(step) for step in range(100)]
-    assert rates[0] == 0.1 and rates[9] == 1.0 and rates[-1] == pytest.approx(0.2, abs=0.01)
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-
-
 def test_the_recipe_that_comes_with_genoseq() -> None:
     shipped = load_recipe(ROOT / "models" / "poet-small" / "recipe.yaml", PoETRecipe)
     assert shipped.steps > 1000 and shipped.data.context >= 2048
