@@ -61,5 +61,5 @@ for way in with_ensurepip with_system_pip with_apt with_get_pip; do
 done
 has_pip || fail "cannot make a virtual environment with pip; install the package python3-venv (apt-get install python3-venv)"
 
-echo "setup: installing genoseq${extras:+ ($extras)} and what it needs into $venv; the first time some minutes and 1 to 2 GB" >&2
+echo "setup: installing genoseq${extras:+ ($extras)} and what it needs into $venv; the first time some minutes and about 2 GB" >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}"

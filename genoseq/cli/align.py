@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from genoseq.cli.options import Whole, threads_option
-from genoseq.cli.targets import check_targets
+from genoseq.cli.targets import STDOUT, check_targets
 
 if TYPE_CHECKING:
     from genoseq.seqs.chunks import ChunkReader
@@ -26,7 +26,6 @@ __all__ = ["align"]
 
 log = logging.getLogger("genoseq.align")
 
-STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 MANY, FEW = 1000, 0.01
 """Reads from which on, and share of mapped ones below which, the reference is probably not that of the reads."""
 
