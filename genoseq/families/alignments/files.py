@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from genoseq.errors import Pathlike, UsageError
 from genoseq.families.alignments.alignment import Alignment
+from genoseq.families.alignments.nucleotides import refuse_nucleotides
 from genoseq.families.alignments.query import Located, find_query
 from genoseq.families.alignments.rows import LETTERS, Rows, read_rows
 from genoseq.families.alphabet import GAP, encode
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 Format = Literal["a3m", "a2m", "stockholm", "fasta"]
 
 LOWER = LETTERS.lower()
-NUCLEOTIDES = b"ACGTUNacgtun"
-TELLING = 200  # letters; so many of A, C, G, T, U and N alone are no proteins
 _INSERTED = np.zeros(256, np.bool_)
 _INSERTED[np.frombuffer(LOWER + b".", np.uint8)] = True
 
@@ -87,7 +86,7 @@ def read_alignment(
     _drop_stops(found)
     chosen = format or _recognise(found)
     _check_lengths(found, chosen)
-    _refuse_nucleotides(found)
+    refuse_nucleotides(found.rows, found.path)
     if query == "auto":
         query = "first" if chosen in ("a3m", "a2m") or len(found.rows) == 1 else None
     located = None if query is None else find_query(found, query)
@@ -197,17 +196,6 @@ def _check_lengths(found: Rows, chosen: Format) -> None:
         found.fail("has no columns: the first row is empty", 0)
     if found.reference and len(found.reference) != length:
         found.fail(f"the #=GC RF line has {counted(len(found.reference), 'column')}, the rows have {length:,}")
-
-
-def _refuse_nucleotides(found: Rows) -> None:
-    letters = 0
-    for row in found.rows:
-        plain = row.translate(None, b"-.")
-        if plain.translate(None, NUCLEOTIDES):
-            return
-        letters += len(plain)
-    if letters >= TELLING:
-        found.fail("holds only nucleotides, expected proteins", remedy="translate the sequences first")
 
 
 def _align_a3m(found: Rows, located: Located | None) -> Alignment:

@@ -10,6 +10,7 @@ from genoseq.errors import InputError, Pathlike
 from genoseq.families.alignments.a3m import LOWER, alignment_of_a3m
 from genoseq.families.alignments.alignment import Alignment
 from genoseq.families.alignments.files import unique_names
+from genoseq.families.alignments.nucleotides import refuse_nucleotides
 from genoseq.families.alignments.profile_alignment import align_proteins
 from genoseq.families.alignments.protein_records import Protein
 from genoseq.families.alignments.rows import read_rows
@@ -28,11 +29,12 @@ def read_rows_like(path: Pathlike, reference: Alignment, *, threads: int = 1) ->
     dots are insertions. One without any gap whose rows are of other lengths is aligned to the profile of the reference.
 
     Raises:
-        InputError: names the file: no sequences, or rows with gaps and another number of columns.
+        InputError: names the file: no sequences, nucleotides, or rows with gaps and another number of columns.
     """
     found = read_rows(path)
     if not found.rows:
         raise InputError("holds no sequences", path=path)
+    refuse_nucleotides(found.rows, path)
     names, repeated = unique_names(list(found.names))
     if repeated:
         log.warning("%s: %s already used got a suffix such as '_2'", path, counted(repeated, "name"))

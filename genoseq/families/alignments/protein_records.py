@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from genoseq.errors import Pathlike
+from genoseq.families.alignments.nucleotides import LOOKED, refuse_nucleotides
 from genoseq.families.alignments.rows import LETTERS
 from genoseq.log import counted
 from genoseq.seqs.fastx import RecordReader
@@ -51,16 +52,33 @@ class _ProteinReader(RecordReader):
 def read_proteins(path: Pathlike, *, stops_inside: bool = False) -> Iterator[Protein]:
     """The records of the FASTA file ``path`` (plain, gzip, bgzip or zstd; ``-`` is standard input) that have residues.
 
-    A stop codon (``*``) at the end is dropped. Empty records are left out and counted in a warning.
+    A stop codon (``*``) at the end is dropped and counted in a warning. Empty records are left out and counted in a warning.
 
     Args:
         path: the file.
-        stops_inside: read ``*`` inside a sequence as a residue that is not known (X), instead of failing.
+        stops_inside: read ``*`` inside a sequence as a residue that is not known (X), instead of failing, and drop those at
+            the ends without a word: what a file to search is full of.
 
     Raises:
-        InputError: names file, record and line.
+        InputError: names file, record and line; or the file holds nucleotides.
     """
-    empty = 0
+    records = _residues(path, stops_inside)
+    head: list[Protein] = []
+    letters = 0
+    for protein in records:
+        head.append(protein)
+        letters += len(protein.sequence)
+        if letters >= LOOKED:
+            break
+    refuse_nucleotides((protein.sequence.encode() for protein in head), path)
+    yield from head
+    del head
+    yield from records
+
+
+def _residues(path: Pathlike, stops_inside: bool) -> Iterator[Protein]:
+    """What :func:`read_proteins` gives, before its letters are looked at."""
+    empty = ended = 0
     with open_bytes(path) as stream:
         reader = _ProteinReader(stream)
         reader.stops_inside = stops_inside
@@ -68,9 +86,12 @@ def read_proteins(path: Pathlike, *, stops_inside: bool = False) -> Iterator[Pro
             reader.refuse_quality()
             sequence = record.sequence.upper().removesuffix("*")
             reader.check_stop(sequence)
+            ended += len(sequence) < len(record.sequence)
             if sequence:
                 yield Protein(record.name, sequence.replace("*", "X"))
             else:
                 empty += 1
     if empty:
         log.warning("%s: left out %s without residues", path, counted(empty, "record"))
+    if ended and not stops_inside:
+        log.warning("%s: dropped the stop codon ('*') at the end of %s", path, counted(ended, "record"))

@@ -6,6 +6,7 @@ type has an unknown residue there, and where a sequence differs in length and th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,10 +18,14 @@ from genoseq.families.alphabet import AMINO_ACIDS, GAP, encode
 from genoseq.families.models.ensemble import EnsembleModel
 from genoseq.families.models.model import FamilyModel
 from genoseq.families.variants.notation import Substitution, Variant
+from genoseq.log import counted
 
 __all__ = ["Scores", "place_wild_type", "score_sequences", "score_variants", "single_variant_table"]
 
 FEW = 5
+SHORT = 0.5  # of the wild type's residues
+
+log = logging.getLogger(__name__)
 
 
 class Scores(NamedTuple):
@@ -86,6 +91,9 @@ def score_variants(model: FamilyModel, variants: Sequence[Variant], *, begin: in
 def score_sequences(model: FamilyModel, wild_type: str, sequences: Sequence[str], *, begin: int = 0) -> Scores:
     """Scores of whole sequences: as substitutions where the length is the wild type's, else by a model of any length.
 
+    A warning counts the scored ones that have less than half of the wild type's residues: what is left of a protein then is
+    hardly one, and its score says how likely the deletion is and little else.
+
     Args:
         model: with a wild type.
         wild_type: as given; what of it lies beyond the model's must be the same in a sequence of another length.
@@ -111,6 +119,7 @@ def score_sequences(model: FamilyModel, wild_type: str, sequences: Sequence[str]
         members[name][same] = np.where(unknown, np.nan, values)
     if other:
         score[other] = _score_lengths(model, wild_type, [sequences[number] for number in other], begin)
+        _warn_of_short(wild_type, [len(sequences[number]) for number in other if not np.isnan(score[number])])
     return Scores(score, members, int(np.isnan(score[same]).sum()), int(np.isnan(score[other]).sum()))
 
 
@@ -139,6 +148,16 @@ def _score_lengths(model: FamilyModel, wild_type: str, sequences: list[str], beg
     inner = [sequences[number][len(head) : len(sequences[number]) - len(tail)] for number in fits]
     scores[fits] = model.score_sequences(inner)
     return scores
+
+
+def _warn_of_short(wild_type: str, lengths: list[int]) -> None:
+    short = [length for length in lengths if length < SHORT * len(wild_type)]
+    if short:
+        span = f"{min(short):,}" if min(short) == max(short) else f"{min(short):,} to {max(short):,}"
+        log.warning(
+            "%s less than half of the wild type's %s residues (%s): such scores say little",
+            f"{counted(len(short), 'scored sequence')} {'has' if len(short) == 1 else 'have'}", f"{len(wild_type):,}", span,
+        )  # fmt: skip
 
 
 def _unlike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genoseq.errors import InputError, Pathlike
+from genoseq.families.alignments.nucleotides import refuse_nucleotides
 from genoseq.families.alignments.protein_records import read_proteins
 from genoseq.families.alphabet import encode
 from genoseq.families.variants.notation import Variant, parse_variant
@@ -66,7 +67,8 @@ def read_variants(path: Pathlike, *, offset: int = 0, column: str | None = None,
         drop_stops: leave out variants with a stop codon and say how many, instead of failing.
 
     Raises:
-        InputError: no variants, no such column, or records that are no variants: the first five and how many.
+        InputError: no variants, no such column, records that are no variants (the first five and how many), or nucleotides
+            for sequences.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -153,8 +155,10 @@ def _holds_sequences(rows: list[list[str]], at: int) -> bool:
 
 def _sequences(rows: list[list[str]], at: int, lines: list[int], path: Pathlike) -> tuple[str, ...]:
     found = []
+    ended = 0
     for number, row in enumerate(rows):
         sequence = row[at].upper().removesuffix("*")
+        ended += row[at].endswith("*")
         try:
             if not sequence:
                 raise ValueError("it is empty")
@@ -164,6 +168,9 @@ def _sequences(rows: list[list[str]], at: int, lines: list[int], path: Pathlike)
         except ValueError as error:
             raise InputError(f"the sequence is no protein: {error}", path=path, record=number + 1, line=lines[number]) from error
         found.append(sequence)
+    refuse_nucleotides((sequence.encode() for sequence in found), path)
+    if ended:
+        log.warning("%s: dropped the stop codon ('*') at the end of %s", path, counted(ended, "sequence"))
     return tuple(found)
 
 

@@ -52,11 +52,15 @@ NAMED = (
 )
 THREE = {entry[2:]: entry[0] for entry in NAMED.split()}
 NAME = "[A-Za-z]{3}"
-ONE = re.compile(r"([A-Za-z*])([0-9]{1,9})([A-Za-z*=])")
-LONG = re.compile(rf"({NAME})([0-9]{{1,9}})({NAME}|[*=])")
+SUBSTITUTED = re.compile(rf"({NAME}|[A-Za-z*])([0-9]{{1,9}})({NAME}|[A-Za-z*=])")
+ACCESSION = re.compile(  # RefSeq, Ensembl, UniProt: NP_000537.3:p.Arg175His; not a substitution with a letter missing
+    r"(?:[A-Z]{2}_[0-9]+(?:\.[0-9]+)?|ENS[A-Z]*P[0-9]+(?:\.[0-9]+)?"
+    r"|(?:[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2})(?:-[0-9]+)?):(?=p\.)"
+)
 BETWEEN = re.compile(r"[:;,+/\s]+")
 WILD_TYPE = {"", "wt", "_wt", "wildtype", "wild_type", "wild-type", "p.="}
 INDEL = re.compile(r"del|ins|dup|fs|ext", re.IGNORECASE)
+STOPS = "leave it out, or all such by --skip-stops (drop_stops in Python): only proteins of full length are scored"
 SPELLED = 5  # disagreements spelled out
 SAMPLED = 2000  # places looked at to find an offset
 
@@ -97,7 +101,8 @@ def parse_variant(text: str, *, offset: int = 0) -> Variant:
     """The substitutions that ``text`` names; none for ``WT`` and the empty text.
 
     Args:
-        text: ``A24P``, ``A24P:D30N`` (also with ``,``, ``;``, ``+`` or ``/`` between them), ``p.Ala24Pro``.
+        text: ``A24P``, ``A24P:D30N`` (also with ``,``, ``;``, ``+`` or ``/`` between them), ``p.Ala24Pro``; names of one and
+            of three letters may be mixed, and an accession may stand in front (``NP_000537.3:p.Arg175His``).
         offset: number of the residue before the wild type's first one.
 
     Raises:
@@ -110,7 +115,8 @@ def parse_variant(text: str, *, offset: int = 0) -> Variant:
     stripped = text.strip()
     if stripped.lower() in WILD_TYPE:
         return ()
-    inner = stripped
+    named = ACCESSION.match(stripped)
+    inner = stripped if named is None else stripped[named.end() :]
     if inner.startswith("p."):
         inner = inner[2:].strip("()[]")
     found = [_parse_one(part, text, offset) for part in BETWEEN.split(inner) if part]
@@ -129,19 +135,14 @@ def _parse_one(part: str, text: str, offset: int) -> Substitution:
             f"the variant {text!r} is an insertion, deletion or frameshift, expected substitutions such as A24P",
             remedy="give it as a whole sequence (FASTA)",
         )
-    if (match := ONE.fullmatch(part)) is not None:
-        old, number, new = match[1].upper(), match[2], match[3].upper()
-    elif (match := LONG.fullmatch(part.removeprefix("p."))) is not None:
-        old, number, new = (THREE.get(match[1].lower(), ""), match[2], THREE.get(match[3].lower(), match[3]))
-        for name, letter in ((match[1], old), (match[3], new)):
-            if not letter or len(letter) > 1:
-                raise InputError(f"{name!r} in the variant {text!r} is no amino acid")
-    else:
+    match = SUBSTITUTED.fullmatch(part.removeprefix("p."))
+    if match is None:
         raise InputError(f"{text!r} is no variant", remedy="expected substitutions such as A24P, A24P:D30N or p.Ala24Pro")
+    old, number, new = _letter(match[1], text), match[2], _letter(match[3], text)
     if new == "=":
         new = old
     if "*" in (old, new):
-        raise InputError(f"the variant {text!r} has a stop codon", remedy="leave it out: only proteins of full length are scored")
+        raise InputError(f"the variant {text!r} has a stop codon", remedy=STOPS)
     if new not in AMINO_ACIDS and new != old:
         raise InputError(f"{new!r} in the variant {text!r} is none of the 20 amino acids")
     position = int(number) - 1 - offset
@@ -149,6 +150,14 @@ def _parse_one(part: str, text: str, offset: int) -> Substitution:
         first = "numbers count from 1" if not offset else f"the wild type begins at {offset + 1}"
         raise InputError(f"the variant {text!r} lies before the wild type: {first}", remedy="is the offset right?")
     return Substitution(position, old, new)
+
+
+def _letter(name: str, text: str) -> str:
+    """The letter that one or three letters of a substitution mean, in upper case; ``=`` as it is."""
+    letter = name.upper() if len(name) == 1 else THREE.get(name.lower())
+    if letter is None:
+        raise InputError(f"{name!r} in the variant {text!r} is no amino acid")
+    return letter
 
 
 def format_variant(variant: Variant, *, offset: int = 0) -> str:

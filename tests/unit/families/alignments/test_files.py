@@ -239,7 +239,7 @@ def test_a_wild_type_that_is_absent_is_compared(written) -> None:
         (">a\nAC1E\n>b\nACDE\n", r"record 1 \(line 2\): '1' \(column 3 of the line\) is neither"),
         (">a\nACDE\n>b\nA*DE\n", r"record 2 \(line 3\): has a stop codon \('\*'\) inside the sequence 'b' \(column 2\)"),
         (">a\n\n>b\n\n", "the first row is empty"),
-        (">a\n" + "ACGT-" * 30 + "\n>b\n" + "ACGTT" * 30 + "\n", "holds only nucleotides"),
+        (">a\n" + "ACGT-" * 30 + "\n>b\n" + "ACGTT" * 30 + "\n", "holds nucleotides, expected proteins"),
         (">a\n---\n>b\n---\n", "every column has more than 50% gaps"),
     ],
 )
@@ -349,5 +349,5 @@ def test_public_alignments(name: str, rows: int, columns: int, modelled: int, qu
 def test_public_files_that_are_no_protein_alignments() -> None:
     with pytest.raises(InputError, match="genoseq family align"):
         read_alignment(public_protein_file("hmmer_globins45.fa"))
-    with pytest.raises(InputError, match="only nucleotides"):
+    with pytest.raises(InputError, match="holds nucleotides"):
         read_alignment(public_protein_file("rna_RF00167.fa.gz"))

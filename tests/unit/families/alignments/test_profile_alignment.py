@@ -112,7 +112,10 @@ def test_bad_fasta(tmp_path: Path, text: str, message: str) -> None:
 def test_fasta(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "x").write_text(">a x\nac\nD*\n>empty\n>b\nA*C\n")
     assert list(read_proteins(tmp_path / "x", stops_inside=True)) == [Protein("a", "ACD"), Protein("b", "AXC")]
-    assert "left out 1 record without residues" in caplog.text
+    assert "left out 1 record without residues" in caplog.text and "stop codon" not in caplog.text
+    (tmp_path / "x").write_text(">a x\nac\nD*\n>b\nAC\n")
+    assert list(read_proteins(tmp_path / "x")) == [Protein("a", "ACD"), Protein("b", "AC")]
+    assert "dropped the stop codon ('*') at the end of 1 record" in caplog.text
 
 
 def test_as_hmmalign_aligns(tmp_path: Path) -> None:

@@ -120,6 +120,18 @@ def test_sequences_of_all_lengths(model):
     assert set(found.members) == {"potts", "pssm"}
 
 
+def test_remnants_of_the_protein_are_told(model, caplog):
+    wild = "MK" + model.wild_type + "GG"  # 16 residues
+    with caplog.at_level(logging.WARNING, "genoseq"):
+        half = "MK" + model.wild_type[:4] + "GG"
+        score_sequences(model, wild, [wild, half, "K"], begin=2)  # the last gets no score
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, "genoseq"):
+        found = score_sequences(model, wild, ["MK" + model.wild_type[:3] + "GG", "MK" + model.wild_type[:1] + "GG"], begin=2)
+    assert np.isfinite(found.score).all()
+    assert "2 scored sequences have less than half of the wild type's 16 residues (5 to 7): such scores say little" in caplog.text
+
+
 def test_models_of_substitutions_leave_indels_out():
     plain = fit_model(coupled_family(60), "site")
     found = score_sequences(plain, plain.wild_type, [plain.wild_type[1:]])

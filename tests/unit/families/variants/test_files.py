@@ -80,6 +80,19 @@ def test_fasta(written) -> None:
     assert (found.names, found.sequences, found.variants) == (("a", "b"), ("ACDE", "ACD"), None)
 
 
+def test_stops_at_the_end_of_sequences_are_told(written, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_variants(written("mutated_sequence,score\nACDE*,1\nACDF,2\nACDG*,3\n")).sequences == ("ACDE", "ACDF", "ACDG")
+    assert "dropped the stop codon ('*') at the end of 2 sequences" in caplog.text
+
+
+def test_stops_in_any_notation_are_left_out_if_asked(written, caplog: pytest.LogCaptureFixture) -> None:
+    path = written("mutant\nA1P\nA1*\nA1Ter\np.Ala1Ter\nA1P:D2Ter\n")
+    assert read_variants(path, drop_stops=True).variants == (parse_variant("A1P"),)
+    assert "left out 4 variants with a stop codon" in caplog.text
+    with pytest.raises(InputError, match="all such by --skip-stops"):
+        read_variants(path)
+
+
 def test_compressed_and_standard_input(written, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read_variants(written(gzip.compress(PROTEINGYM.encode())))) == 3
 

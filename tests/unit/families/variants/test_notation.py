@@ -22,7 +22,9 @@ WILD = "MSIQHFRVALIPFFAAFCLPVFAHPETLVKVKDAEDQLGARVGYIELDLNSGKILESFRPEERFPMMSTFKV
 
 
 @pytest.mark.parametrize("text", ["A1P:D2N", "D2N:A1P", "a1p,d2n", "A1P;D2N", "A1P+D2N", "A1P/D2N", "A1P D2N", " A1P:D2N ",
-                                  "p.[Ala1Pro;Asp2Asn]", "p.Ala1Pro:p.Asp2Asn", "Ala1Pro:ASP2ASN", "p.(Ala1Pro;Asp2Asn)", "p.A1P:D2N"])  # fmt: skip
+                                  "p.[Ala1Pro;Asp2Asn]", "p.Ala1Pro:p.Asp2Asn", "Ala1Pro:ASP2ASN", "p.(Ala1Pro;Asp2Asn)", "p.A1P:D2N",
+                                  "A1Pro:Asp2N", "p.[A1P;D2N]", "NP_000537.3:p.[Ala1Pro;Asp2Asn]", "P04637:p.[A1P;D2N]",
+                                  "Q9Y6K9-2:p.A1P:p.D2N", "ENSP00000269305.4:p.Ala1Pro:D2N"])  # fmt: skip
 def test_notations(text: str) -> None:
     assert parse_variant(text) == (Substitution(0, "A", "P"), Substitution(1, "D", "N"))
 
@@ -53,6 +55,12 @@ def test_offset_there_and_back() -> None:
         ("hello", "is no variant"),
         ("A24*", "has a stop codon"),
         ("p.Ala24Ter", "has a stop codon"),
+        ("A24Ter", "the variant 'A24Ter' has a stop codon; leave it out, or all such by --skip-stops"),
+        ("*24W", "has a stop codon"),
+        ("A24Abc", "'Abc' in the variant 'A24Abc' is no amino acid"),
+        ("A24Xaa", "'X' in the variant 'A24Xaa' is none of the 20 amino acids"),
+        ("A1:p.D2N", "'A1:p.D2N' is no variant"),  # a letter is missing, it is no accession
+        ("A12345:p.D2N", "is no variant"),
         ("A24X", "'X' in the variant 'A24X' is none of the 20 amino acids"),
         ("p.Abc24Pro", "'Abc' in the variant 'p.Abc24Pro' is no amino acid"),
         ("p.Ala24del", "insertion, deletion or frameshift"),
