@@ -94,6 +94,11 @@ def split_family(
     """
     if not 0 < held_out < 1:
         raise UsageError(f"the share held out is {held_out}, expected between 0 and 1")
+    if len(matrix) < 2:
+        raise InputError(
+            f"there {'is one sequence' if len(matrix) else 'are no sequences'}: two are needed to hold one out",
+            remedy="search for homologues first (genoseq family search)",
+        )
     component = components(matrix, identity=identity)
     sizes = np.bincount(component)
     wanted = held_out * len(matrix)

@@ -212,7 +212,8 @@ def fit_autoregressive(
     matrix, weights = matrix[weights > 0], weights[weights > 0]
     if len(matrix) < 2 or matrix.shape[1] < 2:
         raise InputError(
-            f"an autoregressive model needs two rows with residues and two columns, found {len(matrix)} and {matrix.shape[1]}"
+            f"an autoregressive model needs two rows with residues and two columns, found {len(matrix)} and {matrix.shape[1]}",
+            remedy="search for homologues first (genoseq family search)" if len(matrix) < 2 else None,
         )
     fitted = fit_regressions(matrix, weights, chosen, device=device, threads=threads, report=report)
     model = AutoregressiveModel(

@@ -7,6 +7,7 @@ The notation of the HGVS (``p.Ala1Pro``, ``p.[Ala1Pro;Asp2Asn]``) is read, too.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,6 +29,9 @@ __all__ = [
     "likely_offset",
     "parse_variant",
 ]
+
+
+log = logging.getLogger(__name__)
 
 
 class Substitution(NamedTuple):
@@ -179,7 +183,8 @@ def check_variants(wild_type: str, variants: Sequence[Variant], *, offset: int =
         path: the file they are from, for the message.
 
     Raises:
-        VariantsError: says how many disagree, the first five of them, and the offset at which they would agree.
+        VariantsError: says how many disagree, the first five of them, and the offset at which they would agree; all of them
+            are in its ``disagreements`` and in the log at the level of ``genoseq -v``.
 
     >>> check_variants("ADE", [parse_variant("D1N")])
     Traceback (most recent call last):
@@ -198,7 +203,11 @@ def check_variants(wild_type: str, variants: Sequence[Variant], *, offset: int =
             wrong.append(f"{format_variant(variant, offset=offset)} ({', '.join(faults)})")
     if not wrong:
         return
-    few = ", ".join(wrong[:SPELLED]) + (f" and {len(wrong) - SPELLED:,} more" if len(wrong) > SPELLED else "")
+    few = ", ".join(wrong[:SPELLED])
+    if len(wrong) > SPELLED:
+        few += f" and {len(wrong) - SPELLED:,} more, named by genoseq -v"
+        for one in wrong:
+            log.debug("disagrees with the wild type: %s", one)
     verb = "disagrees" if len(wrong) == 1 else "disagree"
     better = likely_offset(wild, variants, offset=offset)
     raise VariantsError(

@@ -90,6 +90,12 @@ def test_one_component_cannot_be_split() -> None:
         split_family(rows)
 
 
+@pytest.mark.parametrize(("rows", "message"), [(1, "there is one sequence"), (0, "there are no sequences")])
+def test_one_sequence_cannot_be_split(rows: int, message: str) -> None:
+    with pytest.raises(InputError, match=f"{message}: two are needed to hold one out; search for homologues first"):
+        split_family(clustered()[:rows])
+
+
 @pytest.mark.parametrize("options", [{"identity": 0.0}, {"identity": 1.2}, {"held_out": 0.0}, {"held_out": 1.0}])
 def test_shares_outside_their_range(options: dict[str, float]) -> None:
     with pytest.raises(UsageError):

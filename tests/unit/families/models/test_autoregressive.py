@@ -212,7 +212,7 @@ def test_settings_that_make_no_sense(name: str, value: object) -> None:
 
 
 def test_too_little_to_fit() -> None:
-    with pytest.raises(InputError, match="found 1 and 12"):
+    with pytest.raises(InputError, match="found 1 and 12; search for homologues first"):
         fit_autoregressive(aligned(family(rows=1)))
     with pytest.raises(InputError, match="found 0 and 12"):
         fit_autoregressive(aligned(np.full((3, 12), GAP, np.uint8)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 
 import pytest
@@ -87,14 +88,16 @@ def numbered(first: int, count: int, offset: int) -> list:
     return [parse_variant(f"{WILD[i]}{i + 1 + offset}{'W' if WILD[i] != 'W' else 'A'}") for i in range(first, first + count)]
 
 
-def test_all_disagreements_are_told_with_the_offset() -> None:
+def test_all_disagreements_are_told_with_the_offset(caplog: pytest.LogCaptureFixture) -> None:
     variants = numbered(0, 30, 23)
+    caplog.set_level(logging.DEBUG, "genoseq")
     with pytest.raises(VariantsError) as caught:
         check_variants(WILD, variants)
     text = str(caught.value)
     wrong = caught.value.disagreements
     assert len(wrong) > 20 and f"{len(wrong)} of 30 variants disagree" in text
-    assert sum(f"{one}" in text for one in wrong) == 5 and f"and {len(wrong) - 5} more" in text
+    assert sum(f"{one}" in text for one in wrong) == 5 and f"and {len(wrong) - 5} more, named by genoseq -v" in text
+    assert [record.getMessage().removeprefix("disagrees with the wild type: ") for record in caplog.records] == wrong
     assert caught.value.offset == 23 and text.endswith("did you mean --offset 23?")
     again = [parse_variant(format_variant(one), offset=23) for one in variants]
     check_variants(WILD, again, offset=23)
