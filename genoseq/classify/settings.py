@@ -1,16 +1,22 @@
-"""The settings in which classifiers of gene families are compared: which sequences train, which are tested, how alike they are.
+"""The settings in which classifiers are compared: which sequences train, which are tested, how alike they are.
 
-The data are the coding sequences of seven gene families of human, chimpanzee and dog that many publications use. Split at random,
-most of a test set has a copy or a splice form of itself in training; so a method is tested in several settings:
+Most data are the coding sequences of seven gene families of human, chimpanzee and dog that many publications use. Split at
+random, most of a test set has a copy or a splice form of itself in training; so a method is tested in several settings:
 
-====== ==========================================================================================================================
-A      human, 80 / 20 at random, stratified
-B      the same after exact copies are removed
-C      human, the first of five folds that no homology group is divided between (`genoseq.classify.homology`)
-C5     the same, all five folds together: every sequence is tested once, so chance weighs less
-S5     five folds again, by the strictest rule: groups joined by any 21-mer that is not repetitive
-O      human, chimpanzee and dog, with the very test set of Ozan, arXiv 2401.14025
-====== ==========================================================================================================================
+=================== =============================================================================================================
+A                   human, 80 / 20 at random, stratified
+B                   the same after exact copies are removed
+C                   human, the first of five folds that no homology group is divided between (`genoseq.classify.homology`)
+C5                  the same, all five folds together: every sequence is tested once, so chance weighs less
+S5                  five folds again, by the strictest rule: groups joined by any 21-mer that is not repetitive
+T5                  five folds again, groups joined by twenty 21-mers, repetitive ones too
+O                   human, chimpanzee and dog, with the very test set of Ozan, arXiv 2401.14025
+B-chimp, C5-chimp   as B and C5, of the chimpanzee's sequences alone; B-dog, C5-dog: of the dog's
+H-chimp, H-dog      learned from human, tested on the other species' sequences that human does not have letter for letter
+B-reversed          B with every test sequence reversed and complemented
+B-half, C5-half     B and C5 with a random half of the test sequences reversed and complemented
+exons and others    other kinds of data: see `genoseq.classify.other_data`
+=================== =============================================================================================================
 """
 
 from __future__ import annotations
@@ -18,20 +24,39 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from genoseq.classify.homology import HomologyGroupKFold
+from genoseq.classify.other_data import OTHER_DATA
 from genoseq.errors import InputError, UsageError
+from genoseq.seqs.alphabet import reverse_complement
 from genoseq.seqs.stream import open_bytes
 
-__all__ = ["SETTINGS", "Fold", "Setting", "load_setting", "read_labelled"]
+__all__ = ["SETTINGS", "Fold", "Setting", "find_file", "load_setting", "read_labelled"]
 
-SETTINGS = ("A", "B", "C", "C5", "S5", "O")
+SPECIES = ("chimp", "dog")
+TURNED = {"reversed": 1.0, "half": 0.5}
+"""Share of the test sequences that are reversed and complemented."""
+RULES: dict[str, dict[str, Any]] = {
+    "C": {},
+    "C5": {},
+    "S5": {"shared": 1, "share": None},
+    "T5": {"shared": 20, "share": None, "complexity": None},
+}
+"""Rules for homology groups, as options of `HomologyGroupKFold`."""
+SETTINGS = (
+    *("A", "B", *RULES, "O"),
+    *(f"{kind}-{species}" for species in SPECIES for kind in ("B", "C5", "H")),
+    *("B-reversed", "B-half", "C5-half"),
+    *OTHER_DATA,
+)
+"""Names of the settings."""
 FOLDS = 5
 BLOCK = 1 << 20
 
@@ -91,18 +116,25 @@ def read_labelled(path: Path) -> tuple[list[str], list[str]]:
     return sequences, labels
 
 
-def _file(folder: Path, stem: str) -> Path:
-    """The file of this name, compressed or not."""
-    for name in (stem, f"{stem}.gz", f"{stem}.zst"):
-        if (folder / name).exists():
-            return folder / name
+def find_file(folder: Path, stem: str) -> Path:
+    """The file of this name in a folder or in a folder of it, compressed (``.gz``, ``.zst``) or not.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = (stem, f"{stem}.gz", f"{stem}.zst")
+    inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    for place in (folder, *inside):
+        for name in names:
+            if (place / name).exists():
+                return place / name
     raise InputError(f"{folder}: has no file {stem} (or {stem}.gz)", remedy="say where the data are (data: in the configuration)")
 
 
 def load_setting(folder: Path, name: str, *, seed: int = 0, threads: int = 1) -> Setting:
-    """A setting from the files ``human_data.txt``, ``chimp_data.txt``, ``dog_data.txt`` and ``ozan_test.csv`` of a folder.
+    """A setting from the files of a folder: ``human_data.txt``, for some settings others too, in it or in a folder of it.
 
-    Only the setting O needs others than the first. Files may be compressed (``.gz``).
+    Files may be compressed (``.gz``).
 
     Raises:
         UsageError: an unknown setting.
@@ -110,28 +142,64 @@ def load_setting(folder: Path, name: str, *, seed: int = 0, threads: int = 1) ->
     """
     if name not in SETTINGS:
         raise UsageError(f"setting {name!r} is unknown; known settings: {', '.join(SETTINGS)}")
-    sequences, texts = read_labelled(_file(folder, "human_data.txt"))
-    if name == "O":
+    if name in OTHER_DATA:
+        sequences, texts, train, test = OTHER_DATA[name](partial(find_file, folder), seed)
+        return Setting(name, sequences, np.array(texts), [Fold(train, test)])
+    kind, _, what = name.partition("-")
+    if what in TURNED:
+        return _turned(load_setting(folder, kind, seed=seed, threads=threads), name, TURNED[what], seed)
+    sequences, texts = read_labelled(find_file(folder, f"{what if what and kind != 'H' else 'human'}_data.txt"))
+    if kind == "O":
         return _published(folder, sequences, texts)
-    if name == "B":
+    if kind == "H":
+        return _other_species(name, sequences, texts, read_labelled(find_file(folder, f"{what}_data.txt")))
+    if kind == "B":
         first = sorted({sequence: place for place, sequence in reversed(list(enumerate(sequences)))}.values())
         sequences, texts = [sequences[at] for at in first], [texts[at] for at in first]
     labels = np.array(texts)
-    if name in ("A", "B"):
+    if kind in ("A", "B"):
         train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=seed)
         return Setting(name, sequences, labels, [Fold(train, test)])
-    strict = name == "S5"
-    splitter = HomologyGroupKFold(FOLDS, shared=1 if strict else 10, share=None if strict else 0.05, seed=seed, threads=threads)
+    splitter = HomologyGroupKFold(FOLDS, seed=seed, threads=threads, **RULES[kind])
     folds = [Fold(train, test) for train, test in splitter.split(sequences, labels)]
-    return Setting(name, sequences, labels, folds[:1] if name == "C" else folds)
+    return Setting(name, sequences, labels, folds[:1] if kind == "C" else folds)
+
+
+def _turned(setting: Setting, name: str, share: float, seed: int) -> Setting:
+    """The setting with this share of the test sequences of each fold reversed and complemented; training stays as it is."""
+    rng = np.random.default_rng(seed)
+    sequences, labels, folds = list(setting.sequences), list(setting.labels), []
+    for train, test in setting.folds:
+        moved = test.copy()
+        for place in np.flatnonzero(rng.random(len(test)) < share):
+            moved[place] = len(sequences)
+            sequences.append(reverse_complement(setting.sequences[test[place]].encode()).decode())
+            labels.append(setting.labels[test[place]])
+        folds.append(Fold(train, moved))
+    return Setting(name, sequences, np.array(labels), folds)
+
+
+def _other_species(name: str, sequences: list[str], texts: list[str], others: tuple[list[str], list[str]]) -> Setting:
+    """Training by one species, test by those sequences of another that the first does not have."""
+    known = set(sequences)
+    tested = [row for row in zip(*others, strict=True) if row[0] not in known]
+    everything = [*zip(sequences, texts, strict=True), *tested]
+    return _divided(name, everything, len(sequences))
+
+
+def _divided(name: str, rows: list[tuple[str, str]], train: int) -> Setting:
+    """A setting whose first rows of sequence and label train, and whose others are tested."""
+    places = np.arange(len(rows))
+    labels = np.array([label for _, label in rows])
+    return Setting(name, [sequence for sequence, _ in rows], labels, [Fold(places[:train], places[train:])])
 
 
 def _published(folder: Path, human: list[str], labels: list[str]) -> Setting:
     """The published split: the test table, and for training every row that is not in it (copies counted)."""
     rows = list(zip(human, labels, strict=True))
     for species in ("chimp", "dog"):
-        rows += zip(*read_labelled(_file(folder, f"{species}_data.txt")), strict=True)
-    path = _file(folder, "ozan_test.csv")
+        rows += zip(*read_labelled(find_file(folder, f"{species}_data.txt")), strict=True)
+    path = find_file(folder, "ozan_test.csv")
     test = list(zip(*read_labelled(path), strict=True))
     left = Counter(test)
     train = []
@@ -142,10 +210,4 @@ def _published(folder: Path, human: list[str], labels: list[str]) -> Setting:
             train.append(row)
     if missing := sum(left.values()):
         raise InputError(f"{missing} of its {len(test)} rows are in none of the data files", path=path)
-    everything = train + test
-    return Setting(
-        "O",
-        [sequence for sequence, _ in everything],
-        np.array([label for _, label in everything]),
-        [Fold(np.arange(len(train)), np.arange(len(train), len(everything)))],
-    )
+    return _divided("O", train + test, len(train))

@@ -19,6 +19,10 @@ def test_the_tiny_comparison_runs_from_tables_to_figures(tmp_path: Path) -> None
     sequences, names = families(20, 3, length=120, rate=0.02, seed=5)
     rows = [f"{one}\t{int(name.removeprefix('family')) % 2}" for one, name in zip(sequences, names, strict=True)]
     (tmp_path / "human_data.txt").write_text("\n".join(["sequence\tclass", *rows]) + "\n")
+    strange, _ = families(12, 1, length=120, seed=6)
+    (tmp_path / "strangers.fna").write_text("".join(f">s{at}\n{one}\n" for at, one in enumerate(strange)))
+    windows = [f"{'EN'[at % 2]}, w{at}, {one[:60]}\n" for at, one in enumerate(sequences)]
+    (tmp_path / "uci_splice.data").write_text("".join(windows))
     command = [sys.executable, "-m", "snakemake", "-s", str(WORKFLOW / "Snakefile"), "--cores", "1"]
     command += ["--configfile", str(WORKFLOW / "config" / "test.yaml"), "--config", f"data={tmp_path}"]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -29,11 +33,25 @@ def test_the_tiny_comparison_runs_from_tables_to_figures(tmp_path: Path) -> None
         found = list(csv.DictReader(stream, delimiter="\t"))
     assert [(row["method"], row["setting"]) for row in found] == [
         ("gzip-ncd", "A"),
-        *(("jaccard-12", setting) for setting in "ABC"),
-        ("kmer-8-nb", "A"),
-        ("kmer-8-nb", "C"),
+        ("jaccard-12", "A"),
+        ("jaccard-12", "C5-half"),
+        ("kmer-8-nb", "C5-half"),
+        ("kmer-8-nb", "splice"),
     ]
     assert found[0]["tested"] == "6"
-    assert (tmp_path / "results-test" / "report.md").read_text().startswith("# Classifiers of gene families compared")
+    report = (tmp_path / "results-test" / "report.md").read_text()
+    assert report.startswith("# Classifiers compared")
+    heads = [line for line in report.splitlines() if line.startswith("## ")]
+    assert heads == [
+        "## Gene families",
+        "## Other kinds of data",
+        "## Ties of nearest neighbours",
+        "## Macro-F1 and calibration",
+        "## Fold by fold",
+        "## Novelty",
+        "## Rules for homology groups",
+    ]
+    assert "| strangers.fna | B |" in report and "| ten, or 5 % (default) |" in report
+    assert (tmp_path / "results-test" / "errors.tsv").read_text().startswith("method\tsetting\tlength")
     assert (tmp_path / "results-test" / "figures" / "accuracy.png").stat().st_size > 5000
-    assert (tmp_path / "results-test" / "leakage" / "C.tsv").exists()
+    assert (tmp_path / "results-test" / "leakage" / "C5-half.tsv").exists()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,20 +13,32 @@ from genoseq.classify.benchmark import (
     DESCRIPTIONS,
     METHODS,
     PUBLISHED,
+    RULES,
+    LeftOutResult,
+    NoveltyResult,
     Result,
+    RuleResult,
+    compare_rules,
+    measure_left_out,
+    measure_novelty,
     parse_plan,
     run_method,
     wilson,
+    write_errors,
     write_leakage,
     write_report,
     write_results,
 )
+from genoseq.classify.benchmark.pruned import PrunedNCD
+from genoseq.classify.benchmark.runs import error_by_chance
 from genoseq.classify.homology import homology_groups
-from genoseq.classify.settings import load_setting, read_labelled
+from genoseq.classify.ncd import NCDClassifier
+from genoseq.classify.settings import SETTINGS, load_setting, read_labelled
 from genoseq.errors import InputError, UsageError
 from genoseq.evaluate.records import load_record, save_record
 from genoseq.recipes import RecipeError
 from genoseq.report.benchmark_figures import draw_benchmark
+from genoseq.seqs.alphabet import reverse_complement
 
 
 def write_table(path: Path, rows: Sequence[tuple[str, str]], *, delimiter: str = "\t") -> None:
@@ -44,7 +57,10 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     write_table(folder / "human_data.txt.gz", human)
     write_table(folder / "chimp_data.txt", human[10:16])
-    write_table(folder / "dog_data.txt", human[20:23])
+    strange, _ = families(3, 1, length=120, seed=6)
+    write_table(folder / "dog_data.txt", [*human[20:23], (strange[0], "0")])
+    (folder / "strangers").mkdir()
+    (folder / "strangers" / "strangers.fna").write_text("".join(f">s{at}\n{one}\n" for at, one in enumerate(strange)))
     write_table(folder / "ozan_test.csv", human[::5], delimiter=",")
     return folder
 
@@ -54,25 +70,60 @@ def test_settings_are_what_they_say(data: Path) -> None:
     assert len(plain.sequences) == 78 and [len(part) for part in plain.folds[0]] == [62, 16]
     single = load_setting(data, "B")
     assert len(single.sequences) == len(set(single.sequences)) == len(set(plain.sequences)) < 78
-    groups = homology_groups(plain.sequences)
-    for name, count in (("C", 1), ("C5", 5), ("S5", 5)):
+    twenty: dict[str, Any] = {"shared": 20, "share": None, "complexity": None}
+    for name, count, rule in (("C", 1, {}), ("C5", 5, {}), ("S5", 5, {"shared": 1, "share": None}), ("T5", 5, twenty)):
         setting = load_setting(data, name)
+        groups = homology_groups(plain.sequences, **rule)
         assert len(setting.folds) == count
         for train, test in setting.folds:
             assert not set(groups[train]) & set(groups[test])
     assert sorted(np.concatenate([fold.test for fold in load_setting(data, "C5").folds])) == list(range(78))
     published = load_setting(data, "O")
-    assert len(published.sequences) == 78 + 6 + 3
+    assert len(published.sequences) == 78 + 6 + 4
     train, test = published.folds[0]
-    assert len(test) == 16 and len(train) == 71
+    assert len(test) == 16 and len(train) == 72
     assert load_setting(data, "A", seed=1).folds[0].test.tolist() != plain.folds[0].test.tolist()
+
+
+def test_test_sequences_are_turned_and_nothing_else(data: Path) -> None:
+    plain = load_setting(data, "B").folds[0]
+    for name, least, most in (("B-reversed", 1.0, 1.0), ("B-half", 0.2, 0.8)):
+        setting = load_setting(data, name)
+        train, test = setting.folds[0]
+        assert train.tolist() == plain.train.tolist() and len(test) == len(plain.test)
+        turned = 0
+        for before, after in zip(plain.test, test, strict=True):
+            assert setting.labels[before] == setting.labels[after]
+            if before != after:
+                turned += 1
+                assert setting.sequences[after].encode() == reverse_complement(setting.sequences[before].encode())
+        assert least <= turned / len(test) <= most
+    folds = load_setting(data, "C5").folds
+    for one, other in zip(folds, load_setting(data, "C5-half").folds, strict=True):
+        assert one.train.tolist() == other.train.tolist() and one.test.tolist() != other.test.tolist()
+
+
+def test_other_species_train_alone_or_are_tested_by_human(data: Path) -> None:
+    dog, _ = read_labelled(data / "dog_data.txt")
+    human, _ = read_labelled(data / "human_data.txt.gz")
+    setting = load_setting(data, "H-dog")
+    train, test = setting.folds[0]
+    assert [setting.sequences[at] for at in train] == human
+    assert [setting.sequences[at] for at in test] == [one for one in dog if one not in human] != dog
+    write_table(data / "dog_data.txt", list(zip(human[:60], list("ab") * 30, strict=True)))
+    assert set(load_setting(data, "B-dog").labels) == {"a", "b"}
+    assert load_setting(data, "C5-dog").sequences == human[:60]
+
+
+def test_files_are_found_in_folders_of_the_folder(data: Path, tmp_path: Path) -> None:
+    assert load_setting(tmp_path, "A").sequences == load_setting(data, "A").sequences
 
 
 def test_data_that_do_not_fit_are_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="setting 'D' is unknown; known settings: A, B, C"):
         load_setting(data, "D")
     with pytest.raises(InputError, match=r"has no file human_data.txt \(or human_data.txt.gz\)"):
-        load_setting(tmp_path, "A")
+        load_setting(data / "strangers", "A")
     write_table(data / "ozan_test.csv", [("ACGT", "0")], delimiter=",")
     with pytest.raises(InputError, match="1 of its 1 rows are in none of the data files"):
         load_setting(data, "O")
@@ -90,6 +141,7 @@ def test_data_that_do_not_fit_are_named(data: Path, tmp_path: Path) -> None:
 def test_plans_are_checked() -> None:
     plan = parse_plan({"data": ".", "methods": [{"name": "jaccard-12", "settings": ["A"]}, {"name": "kmer-8-nb"}]})
     assert plan.jobs() == [("jaccard-12", "A"), *(("kmer-8-nb", s) for s in ("A", "B", "C", "C5", "S5", "O"))]
+    assert set(plan.settings) <= set(SETTINGS)
     for methods, message in (
         ([{"name": "magic"}], "method 'magic' is unknown; known methods: gzip-ncd"),
         ([{"name": "jaccard-12", "subset": 0}], "subset is 0"),
@@ -98,6 +150,9 @@ def test_plans_are_checked() -> None:
     ):
         with pytest.raises(RecipeError, match=message):
             parse_plan({"data": ".", "methods": methods})
+    for key in ("settings", "novelty", "left_out"):
+        with pytest.raises(RecipeError, match="setting 'Z' is unknown"):
+            parse_plan({"data": ".", key: ["Z"]})
     assert set(DESCRIPTIONS) == set(METHODS) and set(PUBLISHED) <= set(METHODS)
 
 
@@ -109,7 +164,7 @@ def test_runs_are_measured_saved_and_written(data: Path, tmp_path: Path) -> None
             "methods": [
                 {"name": "jaccard-12"},
                 {"name": "gzip-ncd", "settings": ["O"], "subset": 7},
-                {"name": "kmer-8-nb", "settings": ["A"]},
+                {"name": "kmer-8-nb", "settings": ["A", "C"]},
             ],
         }
     )
@@ -131,7 +186,11 @@ def test_runs_are_measured_saved_and_written(data: Path, tmp_path: Path) -> None
     assert by_name["jaccard-12", "A"].calibration_error is None
     write_results(results, tmp_path / "results.tsv")
     lines = [line.split("\t") for line in (tmp_path / "results.tsv").read_text().splitlines()]
-    assert len(lines) == 6 and {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines) == 7 and {len(line) for line in lines} == {len(lines[0])}
+    write_errors(results, tmp_path / "errors.tsv")
+    errors = [line.split("\t") for line in (tmp_path / "errors.tsv").read_text().splitlines()[1:]]
+    assert len(errors) == sum(one.tested - round(one.accuracy * one.tested) for one in results) > 0
+    assert {row[2] for row in errors} == {"120"} and all(row[3] != row[4] for row in errors)
     write_report(plan, results, tmp_path / "report.md")
     report = (tmp_path / "report.md").read_text()
     assert "| gzip NCD, 1-NN, as published | – | – |" in report and "(7) | 0.962 |" in report
@@ -140,6 +199,114 @@ def test_runs_are_measured_saved_and_written(data: Path, tmp_path: Path) -> None
     assert {"accuracy.png", "confusion_gzip-ncd_O.png", "reliability_kmer-8-nb_A.png"} <= drawn
     write_leakage(plan, "A", tmp_path / "leakage.tsv")
     assert "over 50 % of their 16-mers in one training sequence" in (tmp_path / "leakage.tsv").read_text()
+
+
+def test_leakage_is_told_by_fold_and_over_all(data: Path, tmp_path: Path) -> None:
+    human, texts = read_labelled(data / "human_data.txt.gz")
+    relabelled = [(human[0], "0" if texts[0] == "1" else "1"), *zip(human[1:72], texts[1:72], strict=True)]
+    write_table(data / "human_data.txt.gz", [*relabelled, (human[0], texts[0])])
+    plan = parse_plan({"data": str(data)})
+    write_leakage(plan, "C5", tmp_path / "leakage.tsv")
+    rows = [line.split("\t") for line in (tmp_path / "leakage.tsv").read_text().splitlines()[1:]]
+    assert {row[1] for row in rows} == {"0", "1", "2", "3", "4", "all"}
+    copies = [float(row[3]) for row in rows if row[2] == "exact copies"]
+    assert copies == [0.0] * 6
+    seeds = range(20)
+    shares = []
+    for seed in seeds:
+        write_leakage(parse_plan({"data": str(data), "seed": seed}), "A", tmp_path / "leakage.tsv")
+        rows = [line.split("\t") for line in (tmp_path / "leakage.tsv").read_text().splitlines()[1:]]
+        shares.append(next(float(row[3]) for row in rows if row[2] == "exact copies, all under another label"))
+    assert 0 < max(shares) < 0.1 and min(shares) == 0  # now and then only one of the two copies is tested
+
+
+def test_ties_and_folds_are_recorded(data: Path) -> None:
+    sequence = "ACGTTGCATTGACCAGTCAAGGCTTACCATGGATCATTAGCGGATACCGTTA"
+    rows = [(sequence, "0"), (sequence, "1")] * 10 + [("A" * 40 + sequence[:20], "0"), ("C" * 40 + sequence[:20], "1")] * 5
+    write_table(data / "human_data.txt.gz", rows)
+    plan = parse_plan({"data": str(data), "methods": [{"name": "gzip-ncd"}, {"name": "jaccard-12"}, {"name": "kmer-8-nb"}]})
+    tied = run_method(plan, "gzip-ncd", "A")
+    lowest, expected, highest = tied.ties
+    assert lowest < expected < highest == 1.0 and lowest <= tied.accuracy <= highest
+    assert run_method(plan, "jaccard-12", "A").ties == pytest.approx(tied.ties)
+    assert len(tied.wrong) == tied.tested - round(tied.accuracy * tied.tested) and tied.largest_class == pytest.approx(0.5)
+    assert run_method(plan, "kmer-8-nb", "A").ties == ()
+
+
+@pytest.mark.parametrize("compressor", ["gzip", "bz2", "lzma", "brotli", "zstd"])
+def test_pairs_that_cannot_be_nearest_change_nothing(compressor: str) -> None:
+    if compressor == "brotli":
+        pytest.importorskip("brotli")
+    sequences, names = families(12, 5, length=400, rate=0.05, seed=7)
+    sequences = [one[: 40 + 60 * (at % 7)] for at, one in enumerate(sequences)]
+    known, asked = sequences[:40] + sequences[:6], sequences[:3] + sequences[40:]
+    labels = names[:40] + ["copy"] * 6
+    plain = NCDClassifier.published(compressor).fit(known, labels)
+    pruned = PrunedNCD.published(compressor).fit(known, labels)
+    expected, found = plain.distances(asked), pruned.distances(asked)
+    compressed = np.isfinite(found)
+    assert np.array_equal(found[compressed], expected[compressed]) and 0 < compressed.mean() < 0.9
+    nearest = expected.min(axis=1, keepdims=True)
+    assert np.array_equal(found == nearest, expected == nearest)  # all of the nearest, where several are tied
+    assert pruned.predict(asked).tolist() == plain.predict(asked).tolist()
+
+
+def test_folds_add_up(data: Path) -> None:
+    plan = parse_plan({"data": str(data), "methods": [{"name": "kmer-8-nb"}]})
+    found = run_method(plan, "kmer-8-nb", "C5")
+    assert len(found.folds) == 5 and sum(fold.tested for fold in found.folds) == found.tested == 78
+    assert sum(fold.right for fold in found.folds) / 78 == pytest.approx(found.accuracy)
+    assert np.sum([fold.bins for fold in found.folds], axis=0).tolist() == [list(row) for row in found.bins]
+
+
+def test_chance_alone_makes_a_calibration_error() -> None:
+    assert error_by_chance(()) is None
+    many, few = (error_by_chance(((count, count / 2, count),)) for count in (10_000.0, 100.0))
+    assert many is not None and few is not None
+    # mean of |binomial - mean| is sqrt(2 p (1 - p) / (pi n))
+    assert few == pytest.approx(np.sqrt(0.5 / (np.pi * 100)), rel=0.1) and many == pytest.approx(few / 10, rel=0.1)
+
+
+def test_what_is_new_is_told_and_reported(data: Path, tmp_path: Path) -> None:
+    plan = parse_plan({"data": str(data), "strangers": "strangers.fna", "methods": [{"name": "jaccard-12"}]})
+    shuffled, strange = measure_novelty(plan, "B")
+    assert (shuffled.others, strange.others) == ("shuffled", "strangers.fna")
+    for one in (shuffled, strange):  # families of three in training, nothing like the others
+        assert one.by_rate > 0.95 and one.by_novelty > 0.6 and one.lost <= one.rejected
+    three = [(one, str(at % 3)) for at, one in enumerate(read_labelled(data / "human_data.txt.gz")[0][:72])]
+    write_table(data / "human_data.txt.gz", three)
+    left = measure_left_out(plan, "B")
+    assert left.labels == ("0", "1", "2") and len(left.by_rate) == len(left.by_novelty) == len(left.by_residue_rate) == 3
+    assert all(0 <= value <= 1 for value in (*left.by_rate, *left.by_novelty, *left.by_residue_rate))
+    for found, kind in ((shuffled, NoveltyResult), (left, LeftOutResult)):
+        save_record(tmp_path / "r.json", found)
+        assert load_record(tmp_path / "r.json", kind) == found
+    rule = compare_rules(plan, "any 21-mer")
+    write_report(plan, [], tmp_path / "report.md", novelty=[shuffled, strange], left_out=[left], groups=[rule])
+    report = (tmp_path / "report.md").read_text()
+    assert "| strangers.fna | B |" in report and "| B | mean |" in report and "| any 21-mer | " in report
+
+
+def test_stricter_rules_leak_less(data: Path) -> None:
+    plan = parse_plan({"data": str(data)})
+    found = {rule: compare_rules(plan, rule) for rule in RULES}
+    assert found["any 21-mer"].groups <= found["twenty, or 5 %"].groups
+    for one in found.values():
+        assert isinstance(one, RuleResult) and sum(one.sizes) == 78 and one.largest >= 3
+        assert one.above_half <= one.above_tenth <= 1
+
+
+def test_figures_of_other_data_are_a_table_of_their_own(data: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    windows = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(60)]
+    lines = [f"{'EI' if at % 3 else 'N'}, NAME{at},   {one}" for at, one in enumerate(windows)]
+    (data / "uci_splice.data").write_text("\n".join(lines) + "\n")
+    plan = parse_plan({"data": str(data), "settings": ["splice"], "methods": [{"name": "kmer-8-svm"}]})
+    result = run_method(plan, "kmer-8-svm", "splice")
+    assert result.tested == 12 and result.labels == ("EI", "N") and result.largest_class == pytest.approx(8 / 12)
+    write_report(plan, [result], tmp_path / "report.md")
+    report = (tmp_path / "report.md").read_text()
+    assert "## Gene families" not in report and "| splice | 2 | 48 / 12 |" in report and "| 0.667 |" in report
 
 
 def test_the_same_seed_gives_the_same_result(data: Path) -> None:
