@@ -17,7 +17,7 @@ WORKFLOW = ROOT / "pipelines" / "benchmark-classify"
 @pytest.mark.timeout(600)
 def test_the_tiny_comparison_runs_from_tables_to_figures(tmp_path: Path) -> None:
     sequences, names = families(20, 3, length=120, rate=0.02, seed=5)
-    rows = [f"{one}\t{int(name.removeprefix('family')) % 2}" for one, name in zip(sequences, names, strict=True)]
+    rows = [f"{one}\t{int(name.removeprefix('family')) % 3}" for one, name in zip(sequences, names, strict=True)]
     (tmp_path / "human_data.txt").write_text("\n".join(["sequence\tclass", *rows]) + "\n")
     strange, _ = families(12, 1, length=120, seed=6)
     (tmp_path / "strangers.fna").write_text("".join(f">s{at}\n{one}\n" for at, one in enumerate(strange)))

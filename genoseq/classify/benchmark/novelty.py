@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from genoseq.classify.benchmark.plan import BenchmarkPlan
 from genoseq.classify.estimator import Calls, ContextMixtureClassifier
 from genoseq.classify.settings import find_file, load_setting
+from genoseq.errors import UsageError
 from genoseq.seqs.fastx import read_fastx
 
 __all__ = ["LeftOutResult", "NoveltyResult", "measure_left_out", "measure_novelty"]
@@ -90,11 +91,17 @@ def _area(known: NDArray[np.float64], new: NDArray[np.float64]) -> float:
 
 
 def measure_left_out(plan: BenchmarkPlan, setting: str) -> LeftOutResult:
-    """One class after another left out of the first fold's training set, and its test sequences told from the others."""
+    """One class after another left out of the first fold's training set, and its test sequences told from the others.
+
+    Raises:
+        UsageError: fewer than three classes.
+    """
     data = load_setting(Path(plan.data), setting, seed=plan.seed, threads=plan.threads)
     train, test = data.folds[0]
     asked, truth = [data.sequences[at] for at in test], data.labels[test]
     labels = np.unique(data.labels[train])
+    if len(labels) < 3:
+        raise UsageError(f"setting {setting!r} has {len(labels)} classes: at least three are needed to leave one out")
     areas = []
     for label in labels:
         part = train[data.labels[train] != label]

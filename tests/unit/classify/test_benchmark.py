@@ -273,6 +273,8 @@ def test_what_is_new_is_told_and_reported(data: Path, tmp_path: Path) -> None:
     assert (shuffled.others, strange.others) == ("shuffled", "strangers.fna")
     for one in (shuffled, strange):  # families of three in training, nothing like the others
         assert one.by_rate > 0.95 and one.by_novelty > 0.6 and one.lost <= one.rejected
+    with pytest.raises(UsageError, match="setting 'B' has 2 classes: at least three are needed"):
+        measure_left_out(plan, "B")
     three = [(one, str(at % 3)) for at, one in enumerate(read_labelled(data / "human_data.txt.gz")[0][:72])]
     write_table(data / "human_data.txt.gz", three)
     left = measure_left_out(plan, "B")
