@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from runs import Done, Runner
 from small_family import coupled_family, write_a3m
+from tiny_poet import TOKENIZER, tiny_poet
 from tiny_proteins import save_esm2
 
+import genoseq as package
 from genoseq.families.models.fitting import fit_model
 from genoseq.families.models.model_file import save_model
 from genoseq.families.variants.notation import all_single_variants, format_variant
@@ -150,3 +152,27 @@ def test_bad_input(genoseq: Runner, folder: Path, words: tuple[str, ...], status
     assert done.status == status, done.err
     assert message in done.err
     assert done.out == b""
+
+
+def test_poet_and_masked_models_join(genoseq: Runner, folder: Path) -> None:
+    esm = save_esm2(folder / "esm")
+    package.save(tiny_poet(), TOKENIZER, folder / "my-poet")
+    base = (
+        "family", "benchmark", folder / "assays" / "TOY_ECOLI_A.csv", "--alignments", folder / "family.a3m", "--metric", "spearman",
+        "--resamples", "0",
+    )  # fmt: skip
+    members = ("-m", f"poet={folder / 'my-poet'}", "-m", f"masked={esm}")
+    metadata, rows = table(genoseq(*base, "--kind", "pssm", *members, "--join"))
+    assert [row["scorer"] for row in rows if row["level"] == "assay"] == ["pssm", "poet", "masked", "pssm+poet+masked"]
+    assert set(metadata["models"]) == {f"poet={folder / 'my-poet'}", f"masked={esm}"}  # type: ignore[call-overload]
+    _, plain = table(genoseq(*base, "--wild-type", folder / "wt.fa", "-m", esm))
+    assert values(plain, "esm masked-marginal") == values(rows, "masked")
+    _, alone = table(genoseq(*base, *members[:2], "--prompts", "3"))
+    assert values(alone, "poet") != values(rows, "poet")
+    for options, message in (
+        ((*members, "--join"), "--join needs a --kind"),
+        (("--kind", "pssm", "--join"), "--join needs a --kind and a model to join it"),
+        (("--kind", "pssm", "--prompts", "2"), "--prompts is for a PoET"),
+    ):
+        done = genoseq(*base, *options)
+        assert done.status == 2 and message in done.err

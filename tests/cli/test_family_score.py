@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from runs import Done, Runner
 from small_family import coupled_family, write_a3m
+from tiny_poet import TOKENIZER, tiny_poet
+from tiny_proteins import save_esm2
 
+import genoseq as package
 from genoseq.families.models.model_file import load_model
 
 QUICK = ("--iterations", "4")
@@ -233,10 +238,88 @@ def test_bad_input(genoseq: Runner, folder: Path) -> None:
     wt, variants = folder / "wt.fa", folder / "variants.csv"
     failed(genoseq("family", "score", wt, variants), 2, "give either --msa or --model")
     failed(genoseq("family", "score", wt, "--msa", msa), 2, "give either VARIANTS or --all-singles")
-    failed(genoseq("family", "score", wt, "-", "--msa", msa), 2, "cannot be standard input")
+    failed(genoseq("family", "score", "-", "-", "--msa", msa), 2, "standard input is read once")
     failed(
         genoseq("family", "score", wt, variants, "-m", folder / "x.model", "--iterations", "3"),
-        2, "--iterations can be given with --msa only",
+        2, "--iterations can be given only where --msa is fitted to",
     )  # fmt: skip
     failed(genoseq("family", "score", wt, "--all-singles", "--msa", msa, "--skip-stops"), 2, "are about VARIANTS")
     failed(genoseq("family", "score", wt, variants, "--msa", msa, "-o", variants), 2, "is an input")
+
+
+@pytest.fixture(scope="module")
+def poet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("poet") / "my-poet"
+    package.save(tiny_poet(), TOKENIZER, path)
+    return path
+
+
+def test_language_models_join_by_mean_rank(genoseq: Runner, folder: Path, poet: Path) -> None:
+    esm = save_esm2(folder / "esm")
+    figure = folder / "map.svg"
+    base = ("family", "score", folder / "wt.fa", folder / "variants.csv", "--msa", folder / "family.a3m", "--kind", "pssm")
+    done = genoseq(*base, "-m", f"poet={poet}", "-m", f"masked={esm}", "--figure", figure)
+    assert done.status == 0, done.err
+    metadata, rows = rows_of(done.out.decode())
+    assert metadata["kind"] == "pssm+poet+masked"
+    assert list(rows[0])[3:] == ["score", "score_pssm", "score_poet", "score_masked"]
+    assert set(metadata["members"]) == {"poet", "masked"}  # type: ignore[call-overload]
+    assert metadata["members"]["poet"]["model"] == str(poet)  # type: ignore[index]
+    assert metadata["prompts"][0]["sequences"] == 120  # type: ignore[index]
+    assert "prompt of" in done.err
+    assert figure.read_text().startswith("<?xml")
+    alone = rows_of(genoseq(*base).out.decode())[1]
+    assert [row["score_pssm"] for row in rows] == [row["score"] for row in alone]
+    assert [row["score"] for row in rows] != [row["score"] for row in alone]
+    model = folder / "pssm.model"
+    assert genoseq("family", "fit", folder / "family.a3m", "-o", model, "--kind", "pssm").status == 0
+    kept = genoseq(*base[:6], "-m", model, "-m", f"poet={poet}", "-m", f"masked={esm}")
+    assert rows_of(kept.out.decode())[1] == rows
+    other = genoseq(*base, "-m", f"poet={poet}", "-m", f"masked={esm}", "--prompts", "2", "--seed", "4")
+    told, changed = rows_of(other.out.decode())
+    assert (len(told["prompts"]), told["seed"]) == (2, 4)  # type: ignore[arg-type]
+    assert [row["score_poet"] for row in changed] != [row["score_poet"] for row in rows]
+
+
+def test_language_models_that_cannot_join(genoseq: Runner, folder: Path, poet: Path) -> None:
+    wt, variants, msa = folder / "wt.fa", folder / "variants.csv", folder / "family.a3m"
+    base = ("family", "score", wt, variants)
+    failed(genoseq(*base, "-m", f"poet={poet}"), 2, "a PoET reads homologues: give them by --msa")
+    failed(genoseq(*base, "-m", "masked=x/y"), 2, "give either --msa or --model beside the language model")
+    failed(genoseq(*base, "--msa", msa, "-m", "poet="), 2, "name the folder or file of the model behind poet=")
+    failed(genoseq(*base, "--msa", msa, "-m", "poet=nowhere"), 1, "nowhere: no such file or folder", "genoseq family poet train")
+    failed(genoseq(*base, "--msa", msa, "-m", "masked=./no/where"), 1, "no such file or folder", "ESM-2")
+    failed(genoseq(*base, "--msa", msa, "-m", f"masked={poet}"), 2, "expected a masked language model")
+    failed(genoseq(*base, "--msa", msa, "-m", f"poet={save_esm2(folder / 'esm')}"), 2, "is not PoET")
+    failed(genoseq(*base, "--msa", msa, "--prompts", "2"), 2, "are those of a PoET")
+    failed(genoseq(*base, "-m", "a.model", "-m", "b.model"), 2, "are two models of a family")
+    failed(genoseq(*base, "--msa", msa, "-m", "a.model"), 2, "give either --msa or --model")
+
+
+def test_a_long_wait_is_told(folder: Path, poet: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    from genoseq.cli.family import language_members
+    from genoseq.families.poet.prompt import Prompt
+
+    monkeypatch.setattr(language_members, "LONG", 0)
+    member = language_members.open_member("poet", str(poet), device="cpu")
+    with caplog.at_level(logging.WARNING, "genoseq"):
+        member.scorer("MKTAYIAKQR", [Prompt(("MKTAYIAK",))], 1200)
+    assert "poet: 1,200 sequences after 1 prompt will take 1 minutes or more on cpu" in caplog.text
+
+
+def test_variants_from_standard_input(genoseq: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def piped(content: bytes, *more: object) -> Done:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return genoseq("family", "score", folder / "wt.fa", "-", "--msa", folder / "family.a3m", "--kind", "site", *more)
+
+    variants = folder / "variants.csv"
+    by_name = genoseq("family", "score", folder / "wt.fa", variants, "--msa", folder / "family.a3m", "--kind", "site")
+    done = piped(variants.read_bytes())
+    assert done.status == 0, done.err
+    assert done.out == by_name.out
+    done = piped((folder / "wt.fa").read_bytes())
+    assert rows_of(done.out.decode())[1] == [{"name": "wt", "score": "0"}]
+    failed(piped(b"mutant\nA1\n"), 1, "standard input, record 1 (line 2): ")
+    failed(piped(b"mutant\nW1A\n"), 1, "standard input: ", "disagree")

@@ -12,7 +12,8 @@ from genoseq.cli.family.model_source import METHODS, torch_threads
 from genoseq.cli.options import threads_option
 
 if TYPE_CHECKING:
-    from genoseq.families.assays.benchmark import AssayScorer
+    from genoseq.families.assays.benchmark import AssayScorer, Case
+    from genoseq.families.language.joined import LanguageScorer
 
 __all__ = ["benchmark"]
 
@@ -40,10 +41,12 @@ METRICS = ("spearman", "auc", "mcc", "ndcg", "recall")
     "-m",
     "--model",
     "models",
-    metavar="FILE|DIR|NAME",
+    metavar="FILE|DIR|NAME|poet=DIR|masked=DIR",
     multiple=True,
-    help="A model of a family from its file, or a masked language model. Repeatable.",
+    help="A model of a family from its file, a masked language model, or a PoET with prompts of each alignment. Repeatable.",
 )
+@click.option("--join", is_flag=True, help="Also each --kind with all poet= and masked= models, by mean rank.")
+@click.option("--prompts", type=click.IntRange(1), metavar="N", help="Of a PoET, drawn from each alignment. Default: 1.")
 @click.option(
     "--method",
     "methods",
@@ -76,6 +79,8 @@ def benchmark(
     kinds: tuple[str, ...],
     columns: tuple[str, ...],
     models: tuple[str, ...],
+    join: bool,
+    prompts: int | None,
     methods: tuple[str, ...],
     metrics: tuple[str, ...],
     wild_type_path: str | None,
@@ -88,8 +93,15 @@ def benchmark(
     threads: int,
 ) -> None:
     """Compare scorers on ASSAYS: a table of variants and measurements, or a folder of such (ProteinGym's form)."""
+    from genoseq.cli.family.language_members import split_models
+
     if not (kinds or columns or models):
         raise click.UsageError("nothing to compare: give --kind, --column or --model")
+    sources, members = split_models(models)
+    if join and not (kinds and members):
+        raise click.UsageError("--join needs a --kind and a model to join it: -m poet=DIR or -m masked=DIR")
+    if prompts is not None and "poet" not in dict(members):
+        raise click.UsageError("--prompts is for a PoET: give one by -m poet=DIR")
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.families.assays.benchmark import COLUMNS, find_cases, result_fields
     from genoseq.families.assays.benchmark import benchmark as compare
@@ -102,7 +114,10 @@ def benchmark(
 
     output = target_of(output)
     form = check_figure_name(figure) if figure is not None else ""
-    check_targets([output, *([figure] if figure is not None else [])], [assays, reference, alignments, wild_type_path, *models])
+    check_targets(
+        [output, *([figure] if figure is not None else [])],
+        [assays, reference, alignments, wild_type_path, *sources, *(source for _, source in members)],
+    )
     wild_type, named_offset = _wild_type(wild_type_path)
     cases = find_cases(
         assays,
@@ -114,7 +129,10 @@ def benchmark(
     )
     chosen = metrics or METRICS
     with torch_threads(threads):
-        scorers, digests = _scorers(kinds, columns, models, methods, device, threads)
+        scorers, digests = _scorers(kinds, columns, sources, methods, device, threads)
+        if members:
+            joining, more = _members(members, kinds if join else (), prompts, seed, device, threads)
+            scorers, digests = [*scorers, *joining], digests | more
         with Progress(len(cases), unit="assays", label="scoring") as progress:
             results = compare(cases, scorers, metrics=chosen, resamples=resamples, seed=seed, report=progress.update)
     with text_output(output) as file:
@@ -148,7 +166,7 @@ def _wild_type(path: str | None) -> tuple[str | None, int]:
 
 
 def _scorers(
-    kinds: tuple[str, ...], columns: tuple[str, ...], models: tuple[str, ...], methods: tuple[str, ...], device: str, threads: int
+    kinds: tuple[str, ...], columns: tuple[str, ...], models: list[str], methods: tuple[str, ...], device: str, threads: int
 ) -> tuple[list[AssayScorer], dict[str, str]]:
     """The scorers in the order of the options' table, and the SHA-256 of the models."""
     from pathlib import Path
@@ -173,3 +191,28 @@ def _scorers(
         raise click.UsageError("--method is for a masked language model: give one by --model")
     found += [ColumnScorer(name.removeprefix("-"), -1 if name.startswith("-") else 1) for name in columns]
     return found, digests
+
+
+def _members(
+    members: list[tuple[str, str]], joined: tuple[str, ...], prompts: int | None, seed: int, device: str, threads: int
+) -> tuple[list[AssayScorer], dict[str, str]]:
+    """A scorer for each language model, one for each kind that they join, and the SHA-256 of the models."""
+    from genoseq.cli.family.language_members import Member, drawn_prompts, open_member
+    from genoseq.families.assays.benchmark import JoinedAssayScorer, LanguageAssayScorer
+    from genoseq.families.poet.prompt import Homologues
+    from genoseq.infer.running import choose_device
+
+    opened: list[Member] = []
+    for kind, source in members:
+        opened.append(open_member(kind, source, device=device, taken=[one.name for one in opened]))
+    found: list[Any] = []
+    for one in opened:
+
+        def made(case: Case, count: int, one: Member = one) -> LanguageScorer:
+            drawn = drawn_prompts(Homologues.of(case.read_alignment()), prompts, seed) if one.kind == "poet" else []
+            return one.scorer(case.assay.wild_type, drawn, count)
+
+        found.append(LanguageAssayScorer(one.name, made))
+    place = str(choose_device(device))
+    found += [JoinedAssayScorer(kind, tuple(found[: len(opened)]), device=place, threads=threads) for kind in joined]  # type: ignore[arg-type]
+    return found, {f"{one.kind}={one.source}": one.sha256 for one in opened}

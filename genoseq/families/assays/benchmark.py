@@ -24,14 +24,15 @@ from genoseq.families.alignments.alignment import Alignment
 from genoseq.families.alignments.files import read_alignment
 from genoseq.families.assays.metrics import METRICS, interval, paired
 from genoseq.families.assays.tables import Assay, Reference, assay_name, read_assay
+from genoseq.families.language.joined import LanguageScorer, joined_sequences, joined_variants, rank_variants
 from genoseq.families.language.masked import MaskedModel, MaskedScorer, Method
 from genoseq.families.models.fitting import FitSettings, Kind, fit_model
 from genoseq.families.models.model import FamilyModel
 from genoseq.families.models.scoring import place_wild_type, score_sequences, score_variants
 
 __all__ = [
-    "COLUMNS", "AssayScorer", "Case", "ColumnScorer", "FittedScorer", "MaskedAssayScorer", "ModelScorer", "Result", "aggregate",
-    "benchmark", "find_cases", "result_fields",
+    "COLUMNS", "AssayScorer", "Case", "ColumnScorer", "FittedScorer", "JoinedAssayScorer", "LanguageAssayScorer",
+    "MaskedAssayScorer", "ModelScorer", "Result", "aggregate", "benchmark", "find_cases", "result_fields",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,54 @@ class MaskedAssayScorer:
         if assay.variants is not None:
             return scorer.score_variants(assay.variants)
         return scorer.score_sequences(_sequences(assay))
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageAssayScorer:
+    """A language model that is made ready for each protein: PoET after prompts of its alignment.
+
+    ``made(case, count)`` gives the scorer, ``count`` variants being asked of it.
+    """
+
+    name: str
+    made: Callable[[Case, int], LanguageScorer]
+
+    def ready(self, case: Case, more: int = 0) -> LanguageScorer:
+        """The scorer of the assay's protein, which will be asked for ``more`` variants than the assay's."""
+        if not case.assay.wild_type:
+            raise _no_wild_type(case.assay)
+        return self.made(case, len(case.assay) + more)
+
+    def scores(self, case: Case) -> Floats:
+        scorer = self.ready(case)
+        if case.assay.variants is not None:
+            return scorer.score_variants(case.assay.variants)
+        return scorer.score_sequences(_sequences(case.assay))
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedAssayScorer:
+    """A model fitted to each assay's alignment, and language models that join it by mean rank."""
+
+    kind: Kind
+    others: tuple[LanguageAssayScorer, ...]
+    settings: FitSettings | None = None
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        return "+".join([self.kind, *(one.name for one in self.others)])
+
+    def scores(self, case: Case) -> Floats:
+        assay = case.assay
+        more = len(rank_variants(assay.wild_type))
+        ready = {one.name: one.ready(case, more) for one in self.others}
+        model = fit_model(case.read_alignment(), self.kind, settings=self.settings, device=self.device, threads=self.threads)
+        begin = place_wild_type(assay.wild_type, model)
+        if assay.variants is not None:
+            return joined_variants(model, ready, assay.wild_type, assay.variants, begin=begin).score
+        return joined_sequences(model, ready, assay.wild_type, _sequences(assay), begin=begin).score
 
 
 class Result(NamedTuple):

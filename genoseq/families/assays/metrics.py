@@ -11,7 +11,9 @@ The definitions are those of ProteinGym (Notin et al. 2023), in which higher is 
   of equal score share the mean of their gains (in ProteinGym their order decides, so that there the result depends on the order
   of the file).
 - ``recall``: the share of the 10 % best measured variants that are among the 10 % best scored, both from their 90th
-  percentile on.
+  percentile on. (ProteinGym's script has had ``>=`` and ``>`` here; they differ where many tie.)
+
+These were compared with ``proteingym/performance_DMS_benchmarks.py`` of github.com/OATML-Markslab/ProteinGym at 1a99bd0.
 
 A metric that has no value is NaN: fewer than three variants, all scores or all measurements equal, one bin empty. NaN among
 the input is never passed over in silence: :func:`paired` drops such variants and counts them, and the metrics themselves refuse

@@ -1,7 +1,8 @@
 """Under which licence public protein models are given out, so that nobody finds out too late.
 
 What a folder says itself (``license:`` at the top of its README.md, as the hub has it) goes first; for names, a small table of
-what their pages said in 2026. Neither is legal advice, and the model's own page is what holds.
+what their pages said, each with its source; where pages disagree or could not be read it says "not verified" instead of a guess.
+Neither is legal advice, and the model's own page is what holds.
 """
 
 from __future__ import annotations
@@ -28,19 +29,31 @@ class Licence(NamedTuple):
 
 
 LICENCES: dict[str, tuple[str, str]] = {
+    # metadata of huggingface.co/facebook/esm2_t33_650M_UR50D and its sisters; LICENSE of github.com/facebookresearch/esm
     r"facebook/esm2_.*": ("MIT", "free use, also commercial"),
-    r"biohub/esmc-.*": ("MIT", "free use, also commercial; third-party notices apply"),
+    # README.md of huggingface.co/biohub/ESMC-6B: "license: mit, other", with THIRD_PARTY_NOTICE.md of github.com/Biohub/esm
+    r"biohub/esmc-(300m|600m|6b)": ("MIT", "free use, also commercial; third-party notices apply"),
+    # LICENSE.md of github.com/evolutionaryscale/esm, and the README.md of each model. Later also under biohub/
     r"evolutionaryscale/esmc-300m.*": (
         "Cambrian Open License", "also commercial use, on conditions: read them",
     ),
     r"evolutionaryscale/esmc-600m.*": ("Cambrian Non-Commercial License", "non-commercial use only"),
-    r"chatterjeelab/pepmlm-.*": ("CC BY-NC-ND 4.0", "non-commercial use only, no modified copies"),
+    r"biohub/esmc-.*-2024-12": ("not verified", "given out under the Cambrian licences before: read the model's page"),
+    # huggingface.co/ChatterjeeLab/PepMLM-650M says MIT since 2025 and said CC BY-NC-ND 4.0 before; README.md of
+    # github.com/programmablebio/pepmlm, which names TianlaiChen/PepMLM-650M, says CC BY-NC-SA 4.0
+    r"(chatterjeelab|tianlaichen)/pepmlm-.*": (
+        "not verified", "its pages say MIT, CC BY-NC-ND 4.0 and CC BY-NC-SA 4.0: ask the authors before commercial use",
+    ),
+    # metadata of huggingface.co/nferruz/ProtGPT2 and huggingface.co/AI4PD/ZymCTRL
     r"nferruz/protgpt2": ("Apache 2.0", "free use, also commercial"),
     r"(nferruz|ai4pd)/zymctrl": ("Apache 2.0", "free use, also commercial"),
+    # README.md of huggingface.co/GreatCaptainNemo/ProLLaMA and of ProLLaMA_Stage_1: "license: apache-2.0", "please follow the
+    # license of Llama2"
     r"greatcaptainnemo/prollama.*": (
         "Apache 2.0 and Llama 2 Community License", "trained from Llama 2, whose terms of use apply too",
     ),
-    r"openproteinai/poet.*|.*poet\.ckpt": ("CC BY-NC-SA 4.0", "non-commercial use only"),
+    # README.md of github.com/OpenProteinAI/PoET on zenodo.org/records/10061322
+    r"openproteinai/poet.*|.*poet\.ckpt": ("CC BY-NC-SA 4.0", "academic use only"),
 }  # fmt: skip
 """Short name and meaning of the licence of public models, by a pattern of their names in lower case."""
 FRONT = re.compile(r"\A---\s*\n(.*?)\n---", re.DOTALL)
@@ -53,8 +66,10 @@ LONGEST = 1 << 16
 def licence_of(source: Pathlike) -> Licence:
     """The licence of a model by its folder or name.
 
+    >>> licence_of("facebook/esm2_t33_650M_UR50D").name
+    'MIT'
     >>> licence_of("ChatterjeeLab/PepMLM-650M").name
-    'CC BY-NC-ND 4.0'
+    'not verified'
     >>> licence_of("someone/else").name
     'unknown'
     """

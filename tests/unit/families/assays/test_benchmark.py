@@ -56,6 +56,32 @@ def test_means_are_those_of_proteingym() -> None:
     assert aggregate(rows[::-1])[-1] == aggregate(rows)[-1]
 
 
+def test_means_by_hand_over_three_types() -> None:
+    """A protein in two types counts in both; many assays of one protein count as one; types count alike."""
+    rows = [
+        *(result(f"a{number}", "P1", "Activity", value) for number, value in enumerate([0.1, 0.2, 0.6])),  # 0.3
+        result("a9", "P2", "Activity", 0.5),  # Activity: 0.4
+        result("b1", "P1", "Binding", 0.2),
+        result("b2", "P3", "Binding", 0.4),
+        result("b3", "P4", "Binding", 0.9),  # Binding: 0.5
+        result("e1", "P5", "Expression", 0.9),
+    ]
+    found = {(one.level, one.uniprot, one.selection_type): one for one in aggregate(rows)}
+    assert [found["selection type", "", kind].value for kind in ("Activity", "Binding", "Expression")] == pytest.approx(
+        [0.4, 0.5, 0.9]
+    )
+    assert found["all", "", ""].value == pytest.approx(0.6)  # the mean of all eight assays would be .475, of the six proteins .55
+    assert (found["all", "", ""].proteins, found["all", "", ""].types) == (5, 3)
+
+
+def test_the_interval_of_a_mean_is_that_of_proteins_within_their_type() -> None:
+    rows = [result(f"a{number}", f"P{number}", "Activity", value) for number, value in enumerate([0.2, 0.6])]
+    rows.append(result("b", "P9", "Binding", 0.5))
+    whole = next(one for one in aggregate(rows, resamples=4000) if one.level == "all")
+    # Activity is .2 (a quarter of the draws), .4 or .6 (a quarter), Binding always .5
+    assert (whole.low, whole.high) == (pytest.approx(0.35), pytest.approx(0.55))
+
+
 def toy(name: str, number: int = 60, *, kind: str = "", seed: int = 0, **columns: np.ndarray) -> Case:
     random = np.random.default_rng(seed)
     measured = random.normal(size=number)

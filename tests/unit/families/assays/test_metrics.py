@@ -63,6 +63,30 @@ def test_ndcg_by_hand() -> None:
     assert measure("ndcg", paired(scores, measured)) == pytest.approx(expected)
 
 
+def test_ndcg_counts_a_tenth_rounded_down_of_gains_from_0_to_1() -> None:
+    # 29 variants: 2 count. Measurements from 100 on give the same as from 0 on: the least is no gain
+    random = np.random.default_rng(4)
+    measured, scores = random.normal(size=29), random.normal(size=29)
+    gains = (measured - measured.min()) / (measured.max() - measured.min())
+    first, second = gains[np.argsort(-scores)[:2]]
+    best, next_best = np.sort(gains)[::-1][:2]
+    by_hand = (first + second / math.log2(3)) / (best + next_best / math.log2(3))
+    assert measure("ndcg", paired(scores, measured)) == pytest.approx(by_hand)
+    assert measure("ndcg", paired(scores, 3 * measured + 100)) == pytest.approx(by_hand)
+
+
+def test_recall_counts_all_that_tie() -> None:
+    # 10 variants, 4 tie at the 90th percentile: all 4 are best; of the scores one is, and it is among them
+    measured = np.array([0.0, 1, 2, 3, 4, 5, 9, 9, 9, 9])
+    assert measure("recall", paired(np.arange(10.0), measured)) == 0.25
+
+
+def test_mcc_calls_the_median_fit() -> None:
+    # the median of 1 2 2 3 is 2: three are called fit, of which two are; the unfit one is called unfit
+    pairs = paired(np.array([1.0, 2, 2, 3]), np.zeros(4) + np.arange(4), np.array([0.0, 0, 1, 1]))
+    assert measure("mcc", pairs) == pytest.approx((2 * 1 - 1 * 0) / math.sqrt(3 * 2 * 2 * 1))
+
+
 def test_ndcg_does_not_depend_on_the_order_of_ties() -> None:
     measured = np.arange(30.0)
     scores = np.repeat([1.0, 2.0, 3.0], 10)

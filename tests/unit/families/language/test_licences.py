@@ -16,7 +16,9 @@ from genoseq.families.language.licences import licence_of, tell_licence
         ("facebook/esm2_t33_650M_UR50D", "MIT"),
         ("biohub/ESMC-300M", "MIT"),
         ("EvolutionaryScale/esmc-600m-2024-12", "Cambrian Non-Commercial License"),
-        ("ChatterjeeLab/PepMLM-650M", "CC BY-NC-ND 4.0"),
+        ("biohub/esmc-600m-2024-12", "not verified"),
+        ("ChatterjeeLab/PepMLM-650M", "not verified"),
+        ("TianlaiChen/PepMLM-650M", "not verified"),
         ("nferruz/ProtGPT2", "Apache 2.0"),
         ("AI4PD/ZymCTRL", "Apache 2.0"),
         ("GreatCaptainNemo/ProLLaMA_Stage_1", "Apache 2.0 and Llama 2 Community License"),
@@ -51,4 +53,6 @@ def test_a_readme_that_says_nothing_is_no_licence(tmp_path: Path, text: str) -> 
 def test_loading_says_the_licence(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "genoseq"):
         tell_licence("ChatterjeeLab/PepMLM-650M")
-    assert "ChatterjeeLab/PepMLM-650M: licence CC BY-NC-ND 4.0 (non-commercial use only, no modified copies)" in caplog.text
+        tell_licence("EvolutionaryScale/esmc-600m-2024-12")
+    assert "ChatterjeeLab/PepMLM-650M: licence not verified (its pages say MIT, CC BY-NC-ND 4.0 and CC BY-NC-SA" in caplog.text
+    assert "esmc-600m-2024-12: licence Cambrian Non-Commercial License (non-commercial use only)" in caplog.text
