@@ -112,11 +112,26 @@ class Adapter(ABC):
     model_type: ClassVar[str] = ""
     float32: ClassVar[str] = r"$^"
     """Regular expression of parameters that stay in float32 where the net is made smaller: decays and poles."""
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    """Keys that change the equations of the public program and that the net here has in one way only: that way."""
 
     @property
     def architecture(self) -> Architecture:
         """The net that its checkpoints are weights of."""
         return ARCHITECTURES[self.model_type]
+
+    def check_keys(self, found: Found) -> None:
+        """Refuse a configuration that asks for what the net here does not have, which the weights would not show.
+
+        Raises:
+            InputError: names the key.
+        """
+        for key, only in self.fixed.items():
+            given = found.config.get(key)
+            if given is not None and given != only:
+                way = "without it" if only is None else f"with {only!r}"
+                text = f"configuration: {key} is {given!r}, which genoseq's {self.title} does not have: only nets {way} are known"
+                raise InputError(text, path=found.config_path or found.weights.path)
 
     def in_head(self, name: str, prefix: str) -> bool:
         """Whether a parameter belongs to a head, which may be new, rather than to the backbone, which is named ``prefix``."""

@@ -42,8 +42,9 @@ class DNABert2(Adapter):
                 remedy="put its config.json beside it",
             )
         values = dict(found.config)
-        if "tie_word_embeddings" not in values:
-            values["tie_word_embeddings"] = True
+        if not found.has(r"^(model\.)?cls\.predictions\.decoder\.weight$"):
+            values["tie_word_embeddings"] = True  # the public program ties them whatever the configuration says
+        values.setdefault("tie_word_embeddings", True)
         return make_config(self.architecture.config_class, values, found)
 
     def in_head(self, name: str, prefix: str) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from genoseq.checkpoints.adapter import Adapter, Found, make_config, norm_name
 from genoseq.checkpoints.tokenizers import saved_tokenizer, tokenizer_settings
@@ -30,6 +31,7 @@ class Esm(Adapter):
     family = "esm"
     title = "ESM"
     model_type = "genoseq_esm"
+    fixed: ClassVar[Mapping[str, Any]] = {"is_decoder": False, "add_cross_attention": False}
 
     def recognises(self, found: Found) -> bool:
         """By configuration; without one, by the norm after the blocks."""
@@ -54,6 +56,8 @@ class Esm(Adapter):
         inner = next((name for name in found.weights if name.endswith("layer.0.intermediate.dense.weight")), None)
         if inner is not None and values.get("intermediate_size"):
             values["gated"] = found.weights.shape(inner)[0] == 2 * values["intermediate_size"]
+            if values.get("add_bias_fnn") is None:
+                values["add_bias_fnn"] = inner.removesuffix("weight") + "bias" in found.weights
         if "tie_word_embeddings" not in values:
             values["tie_word_embeddings"] = not found.has(r"^(model\.)?lm_head\.decoder\.weight$")
         if values.get("is_folding_model") and not values.get("esmfold_config"):

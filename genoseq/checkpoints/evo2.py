@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from genoseq.checkpoints.adapter import Adapter, Found
-from genoseq.checkpoints.stripedhyena import striped_config, striped_name
+from genoseq.checkpoints.stripedhyena import FIXED, striped_config, striped_name
 from genoseq.checkpoints.tokenizers import saved_tokenizer
 from genoseq.errors import InputError
 
@@ -36,6 +36,7 @@ class Evo2(Adapter):
     family = "evo2"
     title = "Evo 2"
     model_type = "evo2"
+    fixed = FIXED
     float32 = r"\.(log_poles|residues|filter\.h)$"
 
     def recognises(self, found: Found) -> bool:

@@ -96,6 +96,7 @@ def load(
 def _build(adapter: Adapter, found: Found, head: str | None, dtype: torch.dtype | None, device: torch.device) -> Any:
     """The net with its weights, in evaluation mode."""
     weights = found.weights
+    adapter.check_keys(found)
     settings = adapter.config_for(found)
     made_for = adapter.head(found)
     chosen = head or made_for

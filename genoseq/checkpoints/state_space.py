@@ -1,20 +1,21 @@
 """Single state-space layers: S4 (DPLR and diagonal), S4D and S5, by the names of their authors' programs.
 
-``genoseq.load`` gives the layer itself, with no tokenizer: ``layer(x)`` is ``(y, cache)``, channels last, or ``(B, H, L)`` where
-the configuration says ``transposed``.
+``genoseq.load`` gives the layer itself, with no tokenizer: ``layer(x)`` is ``(y, cache)``. Without a configuration channels are
+last; a configuration means what it means to the authors' programs, where S4 and S4D take ``(B, H, L)`` unless it says
+``transposed: false``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from genoseq.checkpoints.adapter import PLUMBING, Adapter, Found
-from genoseq.errors import UsageError
+from genoseq.errors import InputError, UsageError
 
 __all__ = ["StateSpaceLayer"]
 
@@ -28,6 +29,17 @@ KINDS = {
 
 TRAINING = frozenset({"deterministic", "lr", "lr_dt", "verbose", "wd"})
 """Keys of the authors' configurations that say how the layer is trained."""
+STARTING = frozenset(
+    {
+        "bcInit", "initializer",
+        "B_init", "B_random", "B_scale", "P_scale", "imag_random", "imag_scale", "normalize", "real_random", "real_scale",
+    }
+)  # fmt: skip
+"""Keys that say how the numbers were drawn which the weights now hold."""
+ABSENT = {"bottleneck": None, "factor_rank": None, "gate": None, "gate_act": None, "weight_norm": False}
+"""Keys of parts that genoseq's layers do not have, with the value that leaves the part out."""
+KERNELS = {"diag": "diag", "dplr": "dplr", "nplr": "dplr", "s4": "dplr", "s4d": "diag"}
+"""What the authors' program calls the kernels of S4, and their names here."""
 
 
 class StateSpaceLayer(Adapter):
@@ -53,9 +65,14 @@ class StateSpaceLayer(Adapter):
         return names
 
     def config_for(self, found: Found) -> dict[str, Any]:
-        """The keyword arguments of the layer: the file's keys, and what is missing from shapes."""
-        given = {key: value for key, value in found.config.items() if key not in PLUMBING | TRAINING}
-        return {**_inferred(found, str(_kind(found))), **given, "_kind": _kind(found)}
+        """The keyword arguments of the layer: the file's keys, and what is missing from shapes.
+
+        Raises:
+            InputError: the file asks for parts that the layers here do not have.
+        """
+        kind = str(_kind(found))
+        given = _given(found, kind)
+        return {**_inferred(found, kind, given), **given, "_kind": kind}
 
     def maker(self, config: Any, head: str) -> tuple[Any, Callable[[], nn.Module]]:
         """The layer's class, and how one is made.
@@ -67,7 +84,7 @@ class StateSpaceLayer(Adapter):
             raise UsageError(f"a single {config['_kind']} layer has no head {head!r}; leave head out")
         layer_class = getattr(import_module(KINDS[config["_kind"]][1]), config["_kind"])
         settings = {key: value for key, value in config.items() if key != "_kind"}
-        turned = config["_kind"] != "S4D" and settings.pop("transposed", False)
+        turned = config["_kind"] == "S4" and settings.pop("transposed", False)
 
         def make() -> nn.Module:
             layer: nn.Module = layer_class(**settings)
@@ -92,8 +109,41 @@ def _channels_first(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def _inferred(found: Found, kind: str) -> dict[str, Any]:
-    """What shapes show of a layer's arguments."""
+def _given(found: Found, kind: str) -> dict[str, Any]:
+    """What the file says of a layer's arguments, by their names here; nothing if there is no file.
+
+    Raises:
+        InputError: it asks for parts that the layers here do not have.
+    """
+    path = found.config_path or found.weights.path
+    given = {key: value for key, value in found.config.items() if key not in PLUMBING | TRAINING | STARTING}
+    if found.config.get("bcInit") == "factorized":
+        raise InputError("configuration: bcInit is 'factorized': genoseq reads S5 layers with whole matrices B and C", path=path)
+    for key, only in ABSENT.items():
+        value = given.pop(key, only)
+        if value not in (None, only):
+            raise InputError(f"configuration: {key} is {value!r}: genoseq reads layers without that part", path=path)
+    if kind in ("S4", "S4D") and found.config:
+        given.setdefault("transposed", True)
+    if kind != "S4":
+        return given
+    given.pop("backend", None)  # which of several programs for the same numbers
+    for old, new in (("postact", "final_act"), ("measure", "init"), ("kernel", "mode")):
+        value = given.pop(old, None)  # the names of older versions; kernel is the newer one
+        if value is not None:
+            given[new] = value
+    if given.get("init") is None:
+        given.pop("init", None)
+    mode = given.get("mode")
+    if mode is not None and mode not in KERNELS:
+        raise InputError(f"configuration: the kernel is {mode!r}: known are {', '.join(KERNELS)}", path=path)
+    if mode is not None:
+        given["mode"] = KERNELS[mode]
+    return given
+
+
+def _inferred(found: Found, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What shapes show of a layer's arguments, some of which the file has given."""
     shapes = {re.sub(r"^(s5\.)?seq\.", "", name): found.weights.shape(name) for name in found.weights}
     if kind == "S4D":
         return {"d_model": shapes["D"][0], "d_state": 2 * shapes["kernel.C"][1]}
@@ -105,8 +155,9 @@ def _inferred(found: Found, kind: str) -> dict[str, Any]:
         width, inner = shapes["ff_dec.weight"]
         gated = shapes["ff_enc.weight"][0] == 2 * inner
         return {"dim": width, "state_dim": states, "ff_mult": inner / width, "glu": gated, **both}
-    outputs, width = shapes["layer.D"]
+    rows, width = shapes["layer.D"]
     channels, _, half, *_ = shapes["layer.kernel.C"]
+    outputs = rows // 2 if given.get("activation") == "glu" else rows
     low_rank = "layer.kernel.P" in shapes
     real = "layer.kernel.A_imag" not in shapes
     mixed = shapes.get("output_linear.0.weight")
@@ -114,7 +165,7 @@ def _inferred(found: Found, kind: str) -> dict[str, Any]:
         "d_model": width,
         "d_state": half if real else 2 * half,
         "channels": outputs,
-        "bidirectional": channels == 2 * outputs,
+        "bidirectional": channels == 2 * rows,
         "mode": "dplr" if low_rank else "diag",
         "n_ssm": shapes["layer.kernel.B"][1],
         "dt_tie": shapes["layer.kernel.inv_dt"][1] == 1,

@@ -7,6 +7,7 @@ read off the weights: heads and the scaling of positions leave no trace in them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from genoseq.checkpoints.adapter import Adapter, Found, make_config
@@ -15,6 +16,8 @@ from genoseq.errors import InputError
 
 __all__ = ["StripedHyena"]
 
+FIXED: Mapping[str, Any] = {"long_fir_threshold": None}
+"""Of both generations: their programs can cut long filters short, which no public net does."""
 TABLES = re.compile(r"rotary_emb\.inv_freq$|\.filter\.t$|\._extra_state$")
 
 
@@ -24,6 +27,7 @@ class StripedHyena(Adapter):
     family = "stripedhyena"
     title = "StripedHyena"
     model_type = "stripedhyena"
+    fixed = FIXED
     float32 = r"\.(poles|residues)$"
 
     def recognises(self, found: Found) -> bool:
@@ -40,7 +44,12 @@ class StripedHyena(Adapter):
 
     def config_for(self, found: Found) -> Any:
         """The file's keys."""
-        return striped_config(self, found)
+        config = striped_config(self, found)
+        poles = next((name for name in found.weights if name.endswith(".filter.poles")), None)
+        if poles is not None and found.config.get("hyena_filter_groups") is None:
+            systems = found.weights.shape(poles)[0]
+            config.hyena_filter_groups = max(1, config.hidden_size // max(1, systems))
+        return config
 
     def head_by_names(self, found: Found) -> str:
         """A language model: the unembedding is the table of embeddings where it has no weights of its own."""

@@ -28,13 +28,13 @@ class Boundaries(NamedTuple):
         probability: ``(B, L)``, of a chunk beginning at this position.
         mask: ``(B, L)`` bool, True where one begins (never at padding).
         chosen: ``(B, L)``, probability of the choice that was made.
-        real: ``(B, L)`` bool, False at padding.
+        counted: ``(B, L)`` bool, positions whose balance is looked at in training: all but the padding of the batch.
     """
 
     probability: Tensor
     mask: Tensor
     chosen: Tensor
-    real: Tensor
+    counted: Tensor
 
 
 class Router(nn.Module):
@@ -51,13 +51,16 @@ class Router(nn.Module):
         init.eye_(self.q_proj_layer.weight)
         init.eye_(self.k_proj_layer.weight)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, before: Tensor | None = None) -> Boundaries:
+    def forward(
+        self, x: Tensor, *, mask: Tensor | None = None, before: Tensor | None = None, filled: Tensor | None = None
+    ) -> Boundaries:
         """Boundaries of ``(B, L, D)``.
 
         Args:
             x: ``(B, L, D)``.
             mask: ``(B, L)`` bool, False at padding; a chunk begins at the first real position.
             before: ``(B, D)``, the position before the first, if this is not the beginning of the sequence.
+            filled: ``(B, L)`` bool, False where a row has no chunk of the stage around this one: none begins there either.
         """
         batch, length = x.shape[:2]
         q = functional.normalize(self.q_proj_layer(x[:, :-1]), dim=-1)
@@ -76,7 +79,7 @@ class Router(nn.Module):
             probability = torch.where(begins, torch.ones_like(probability), probability)
         boundary = probability > 0.5
         chosen = torch.where(boundary, probability, 1 - probability)
-        return Boundaries(probability, boundary & real, chosen, real)
+        return Boundaries(probability, boundary & real if filled is None else boundary & real & filled, chosen, real)
 
 
 def take_chunks(x: Tensor, boundaries: Boundaries) -> tuple[Tensor, Tensor | None]:
@@ -119,12 +122,12 @@ def load_balancing_loss(boundaries: Boundaries, target: float) -> Tensor:
     """What pushes a stage to ``target`` positions per chunk; 1 where it is reached (equation 10 of the paper).
 
     Args:
-        boundaries: of the stage; padding does not count.
+        boundaries: of the stage; the padding of the batch does not count.
         target: positions per chunk wanted, above 1.
     """
-    real = boundaries.real
-    share = boundaries.mask[real].float().mean()
-    probability = boundaries.probability[real].float().mean()
+    counted = boundaries.counted
+    share = boundaries.mask[counted].float().mean()
+    probability = boundaries.probability[counted].float().mean()
     return ((1 - share) * (1 - probability) + share * probability * (target - 1)) * target / (target - 1)
 
 

@@ -42,6 +42,7 @@ class DiagonalKernel(nn.Module):
         n_ssm: how many different state spaces, shared by the channels in turn; one each by default.
         dt_min, dt_max: range of the initial steps.
         dt_tie: one step per channel, else one per state.
+        dt_fast: the parameters of the steps are on the scale of the inverse hyperbolic sine.
         dt_transform, real_transform, imag_transform: how steps and parts of the diagonal (without sign) are made of parameters.
         disc: discretisation, ``"zoh"`` (zero-order hold) or ``"bilinear"``.
         bandlimit: silence states faster than this fraction of the sampling rate.
@@ -63,6 +64,7 @@ class DiagonalKernel(nn.Module):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         dt_tie: bool = True,
+        dt_fast: bool = False,
         dt_transform: Transform = "exp",
         real_transform: Transform = "exp",
         imag_transform: Transform = "none",
@@ -83,6 +85,7 @@ class DiagonalKernel(nn.Module):
                 raise UsageError(f"transform {transform!r}: known are {', '.join(_FORWARD)}")
         half = d_state if is_real else d_state // 2
         self.d_model, self.pairs, self.rank, self.start = d_model, half, rank, init
+        self.dt_fast = dt_fast
         self.dt_range, self.disc, self.bandlimit, self.is_real = (dt_min, dt_max), disc, bandlimit, is_real
         self.dt_transform, self.real_transform, self.imag_transform = dt_transform, real_transform, imag_transform
         pair = () if is_real else (2,)
@@ -105,7 +108,8 @@ class DiagonalKernel(nn.Module):
         low, high = self.dt_range
         steps = torch.empty_like(self.inv_dt).uniform_(math.log(low), math.log(high)).exp()
         start = starts(self.start, 2 * self.pairs, self.B.shape[1], rank=self.rank)
-        initialization.copy_(self.inv_dt, _backward(steps, self.dt_transform))
+        inverse = _backward(steps, self.dt_transform)
+        initialization.copy_(self.inv_dt, inverse.asinh() if self.dt_fast else inverse)
         initialization.copy_(self.A_real, _backward(-start.a.real, self.real_transform))
         initialization.normal_(self.C, std=0.5**0.5)
         if self.is_real:
@@ -116,7 +120,8 @@ class DiagonalKernel(nn.Module):
 
     def continuous(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Steps ``(H, 1)`` or ``(H, N / 2)``, diagonal and inputs ``(H, N / 2)`` complex, outputs ``(C, H, N / 2)`` complex."""
-        step = _forward(at_least_float32(self.inv_dt), self.dt_transform)
+        inverse = at_least_float32(self.inv_dt)
+        step = _forward(inverse.sinh() if self.dt_fast else inverse, self.dt_transform)
         real = -_forward(at_least_float32(self.A_real), self.real_transform)
         imag = torch.zeros_like(real) if self.is_real else -_forward(at_least_float32(self.A_imag), self.imag_transform)
         a = self._share(torch.complex(real, imag))
@@ -161,7 +166,7 @@ class LowRankKernel(DiagonalKernel):
 
     Args:
         l_max: length to attune to; None for none.
-        settings: of `DiagonalKernel`; ``disc`` has no effect, and ``is_real`` is none of them.
+        settings: of `DiagonalKernel`; ``disc`` has no effect, ``is_real`` and ``bandlimit`` are none of them.
     """
 
     P: nn.Parameter
@@ -174,6 +179,8 @@ class LowRankKernel(DiagonalKernel):
     def _build(self) -> None:
         if self.is_real:
             raise UsageError("a low-rank state space is complex: leave out is_real, or take the diagonal kernel")
+        if self.bandlimit is not None:  # it falls on C or on C (I - A^L), by what was done before
+            raise UsageError("what bandlimit does to a low-rank state space depends on its history: take the diagonal kernel")
         self.P = nn.Parameter(torch.empty(self.rank, self.B.shape[1], self.pairs, 2))
         self.register_buffer("l_kernel", torch.tensor(0))
 

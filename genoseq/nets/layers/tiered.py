@@ -82,13 +82,13 @@ class BlockMemory(NamedTuple):
 
 
 class TieredAttention(Attention):
-    """Attention as PoET has it: no biases before, one after, all channels of a head turned in neighbouring pairs."""
+    """Attention as PoET has it: no biases before, one after, all channels of a head turned in neighbouring pairs, or none."""
 
-    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0, *, rotary: bool = True) -> None:
         super().__init__(
             d_model=d_model,
             n_heads=n_heads,
-            rotary_dim=d_model // n_heads,
+            rotary_dim=d_model // n_heads if rotary else 0,
             rotary_interleaved=True,
             qkv_bias=False,
             dropout=dropout,
@@ -136,12 +136,13 @@ class TieredBlock(GradientCheckpointingLayer):
         n_heads: of both attentions.
         d_inner: channels of the feed-forward layer.
         dropout: of each branch and of attention weights, in training.
+        across_rotary: positions within sequences turn the heads of the second attention too.
     """
 
-    def __init__(self, *, d_model: int, n_heads: int, d_inner: int, dropout: float = 0.0) -> None:
+    def __init__(self, *, d_model: int, n_heads: int, d_inner: int, dropout: float = 0.0, across_rotary: bool = True) -> None:
         super().__init__()
         self.self_attn = TieredAttention(d_model, n_heads, dropout)
-        self.multihead_attn = TieredAttention(d_model, n_heads, dropout)
+        self.multihead_attn = TieredAttention(d_model, n_heads, dropout, rotary=across_rotary)
         self.linear1 = nn.Linear(d_model, d_inner)
         self.linear2 = nn.Linear(d_inner, d_model)
         self.norm1 = nn.LayerNorm(d_model)

@@ -49,7 +49,7 @@ class Evo2Config(StripedConfig):
     num_attention_heads: int = 15
     state_size: int = 16
     mlp_activation: str = "gelu"
-    inner_size_multiple_of: int = 16
+    rotary_emb_base: float = 1_000_000.0
     hcs_layer_idxs: list[int] | None = None
     hcm_layer_idxs: list[int] | None = None
     hcl_layer_idxs: list[int] | None = None

@@ -31,6 +31,18 @@ __all__ = ["HNetConfig", "HNetForCausalLM", "HNetModel"]
 EPS = 1e-5
 INNER_MULTIPLE = 128
 """The feed-forward's inner width is rounded up to a multiple of this, as in the public code."""
+ATTENTION = {
+    "num_heads": "n_heads",
+    "window_size": "window",
+    "rotary_emb_dim": "rotary_dim",
+    "rotary_emb_base": "rotary_base",
+    "rotary_emb_interleaved": "rotary_interleaved",
+    "qkv_proj_bias": "qkv_bias",
+    "out_proj_bias": "out_bias",
+}
+"""Keys of ``attn_cfg``, and what the layer calls them."""
+KERNEL_CHOICES = ("layer_idx", "use_mem_eff_path")
+"""Keys of ``ssm_cfg`` that choose between programs for the same numbers."""
 
 
 class HNetConfig(NetConfig):
@@ -41,8 +53,8 @@ class HNetConfig(NetConfig):
             attention, upper case with a feed-forward after it; ``inner`` is such a list again.
         d_model: channels of each stage, outermost first.
         d_intermediate: inner width of the feed-forward of each stage.
-        ssm_cfg: arguments of the Mamba-2 layers.
-        attn_cfg: ``num_heads``, ``rotary_emb_dim``, ``window_size``, each with one entry per stage.
+        ssm_cfg: arguments of the Mamba-2 layers, each one value or one per stage.
+        attn_cfg: ``num_heads``, ``rotary_emb_dim``, ``window_size`` and what else `ATTENTION` has, likewise.
         downsampling: positions per chunk that training aims at, for each stage or for all.
         load_balancing_weight: weight of that aim in the loss.
     """
@@ -71,6 +83,9 @@ class HNetConfig(NetConfig):
         for name, values in (("d_model", self.d_model), ("d_intermediate", self.d_intermediate)):
             if len(values) < depth:
                 raise UsageError(f"arch_layout has {depth} stages, {name} has {len(values)} entries")
+        unknown = [name for name, value in self.attn_cfg.items() if name not in ATTENTION and value is not None]
+        if unknown:
+            raise UsageError(f"attn_cfg has {', '.join(unknown)}: known are {', '.join(ATTENTION)}")
         if any(later < earlier for earlier, later in zip(self.d_model, self.d_model[1:], strict=False)):
             raise UsageError(f"d_model must not shrink from stage to stage, but is {self.d_model}")
         super().__post_init__(**kwargs)
@@ -99,19 +114,13 @@ class HNetBlock(GradientCheckpointingLayer):
         self.norm1 = RMSNorm(width, eps=EPS)
         self.mixer: Mamba2 | Attention
         if kind in "mM":
-            self.mixer = Mamba2(d_model=width, **_stage_options(config.ssm_cfg, stage))
+            options = {name: value for name, value in _stage_options(config.ssm_cfg, stage).items() if name not in KERNEL_CHOICES}
+            self.mixer = Mamba2(d_model=width, **options)
         else:
-            options = _stage_options(config.attn_cfg, stage)
-            self.mixer = Attention(
-                d_model=width,
-                n_heads=options["num_heads"],
-                window=options.get("window_size", -1),
-                rotary_dim=options.get("rotary_emb_dim", 0),
-                rotary_base=options.get("rotary_emb_base", 10_000.0),
-                rotary_interleaved=options.get("rotary_emb_interleaved", False),
-                qkv_bias=options.get("qkv_proj_bias", False),
-                out_bias=options.get("out_proj_bias", False),
-            )
+            given = {
+                ATTENTION[name]: value for name, value in _stage_options(config.attn_cfg, stage).items() if name in ATTENTION
+            }
+            self.mixer = Attention(d_model=width, **{"qkv_bias": False, "out_bias": False, **given})
         self.norm2: RMSNorm | None = None
         self.mlp: GatedFeedForward | None = None
         if kind in "MT":
@@ -204,9 +213,14 @@ class Stage(nn.Module):
             init.zeros_(self.pad_dimension)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, cache: Any | None, use_cache: bool
+        self, x: Tensor, mask: Tensor | None, cache: Any | None, use_cache: bool, *, filled: Tensor | None = None
     ) -> tuple[Tensor, list[Boundaries], Any | None]:
-        """The stage's answer ``(B, L, D)``, the boundaries chosen in it and inside it, and the cache."""
+        """The stage's answer ``(B, L, D)``, the boundaries chosen in it and inside it, and the cache.
+
+        An inner stage gets as many vectors from each row as the row with the most chunks has; ``filled`` ``(B, L)`` is False at
+        those that are no chunks. They stand after all chunks of their row, so that no chunk sees them; but the balance of the
+        stage, and so the loss, counts them, as the public program does.
+        """
         outer = x.shape[-1]
         if self.pad_dimension is not None:
             x = torch.cat([x, self.pad_dimension.expand(*x.shape[:-1], -1)], dim=-1)
@@ -215,12 +229,12 @@ class Stage(nn.Module):
             return x[..., :outer], [], cache
         assert self.encoder is not None and self.decoder is not None  # only the innermost stage has none
         x, encoder = self.encoder(x, mask, None if cache is None else cache.encoder, use_cache)
-        boundaries = self.routing_module(x, mask=mask, before=None if cache is None else cache.last)
+        boundaries = self.routing_module(x, mask=mask, before=None if cache is None else cache.last, filled=filled)
         residual = map_segments(self.residual_proj, x)
         last = x[:, -1]
         if cache is None and not use_cache:
             chunks, chunk_mask = take_chunks(x, boundaries)
-            chunks, inner, _ = self.main_network(chunks, chunk_mask, None, False)
+            chunks, inner, _ = self.main_network(chunks, None, None, False, filled=chunk_mask)
             spread = spread_chunks(chunks, boundaries)
             after: list[Any] = []
         else:

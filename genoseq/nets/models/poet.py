@@ -50,7 +50,7 @@ class PoETConfig(NetConfig):
         num_layers: blocks.
         nhead: heads of each attention.
         dropout: in training.
-        use_multi_rotary: positions begin again in every sequence; nothing else is known here.
+        use_multi_rotary: the attention over the whole set knows positions too, which begin again in every sequence.
         norm: a norm after the last block.
     """
 
@@ -79,8 +79,6 @@ class PoETConfig(NetConfig):
                 f"hidden_dim is {self.hidden_dim}, nhead {self.nhead}, num_layers {self.num_layers}: "
                 "expected at least one layer, and heads with an even number of channels each"
             )
-        if not self.use_multi_rotary:
-            raise UsageError("use_multi_rotary is false: only PoET whose positions begin again in every sequence is known")
 
     @property
     def vocab_size(self) -> int:
@@ -186,6 +184,7 @@ class _Decoder(nn.Module):
                 n_heads=config.nhead,
                 d_inner=config.ff_dim or 4 * config.hidden_dim,
                 dropout=config.dropout,
+                across_rotary=config.use_multi_rotary,
             )
             for _ in range(config.num_layers)
         )

@@ -36,6 +36,7 @@ class StripedConfig(NetConfig):
     """What the configurations of StripedHyena 1 and 2 share; keys that only choose kernels are kept, unused.
 
     Args:
+        num_filters: a divisor of ``hidden_size``; the public program checks it and uses it for nothing.
         inner_mlp_size: inner width of the feed-forward; None: ``8/3 hidden_size``, rounded up to ``inner_size_multiple_of``.
         proj_groups: query heads per key and value head of the attention.
         use_interpolated_rotary_pos_emb: divide positions by ``rotary_emb_scaling_factor``.
@@ -78,8 +79,8 @@ class StripedConfig(NetConfig):
         self.tie_word_embeddings = self.tie_embeddings
         if self.smeared_gqa:
             raise UsageError("smeared_gqa is true: no public net has that, and genoseq does not know it; set it to false")
-        if self.num_filters not in (None, self.hidden_size):
-            raise UsageError(f"num_filters is {self.num_filters}: expected hidden_size, {self.hidden_size}")
+        if self.num_filters is not None and (self.num_filters < 1 or self.hidden_size % self.num_filters):
+            raise UsageError(f"num_filters is {self.num_filters}: expected a divisor of hidden_size, {self.hidden_size}")
         if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.proj_groups:
             raise UsageError(
                 f"{self.hidden_size} channels, {self.num_attention_heads} attention heads and {self.proj_groups} projection "

@@ -305,6 +305,21 @@ def test_evo_of_the_hub(tmp_path: Path, write_checkpoint: Writer, unembedding: b
     assert loaded.model.unembed.weight is loaded.model.backbone.embedding_layer.weight
 
 
+@pytest.mark.parametrize("family", ["stripedhyena", "evo2"])
+def test_evo_with_filters_cut_short(tmp_path: Path, write_checkpoint: Writer, family: str) -> None:
+    net = make(family, "causal_lm")
+    state = {name.removeprefix("backbone."): tensor for name, tensor in state_of(net).items() if name != "unembed.weight"}
+    place = write_checkpoint(tmp_path, state, {**CONFIGS[family], "long_fir_threshold": 32})
+    with pytest.raises(InputError, match=r"long_fir_threshold is 32, .* only nets without it are known"):
+        genoseq.load(place)
+
+
+def test_evo_shows_itself_how_many_channels_share_a_filter(tmp_path: Path, write_checkpoint: Writer) -> None:
+    net = make("stripedhyena", "causal_lm", hyena_filter_groups=4)
+    state = {name.removeprefix("backbone."): tensor for name, tensor in state_of(net).items() if name != "unembed.weight"}
+    check(write_checkpoint(tmp_path, state, CONFIGS["stripedhyena"]), net)
+
+
 def test_evo_with_the_authors_recipe(tmp_path: Path) -> None:
     net = make("stripedhyena", "causal_lm", use_interpolated_rotary_pos_emb=True, rotary_emb_scaling_factor=16)
     state = {name.removeprefix("backbone."): tensor for name, tensor in state_of(net).items() if name != "unembed.weight"}
@@ -408,6 +423,9 @@ def test_hnet(tmp_path: Path) -> None:
     torch.save({name.removeprefix("hnet."): tensor for name, tensor in state_of(net).items()}, tmp_path / "hnet_tiny.pt")
     (tmp_path / "hnet_tiny.json").write_text(json.dumps({**CONFIGS["hnet"], "vocab_size": 256, "tie_embeddings": False}))
     assert type(check(tmp_path / "hnet_tiny.pt", net).tokenizer).__name__ == "HNetTokenizer"
+    told = {**CONFIGS["hnet"], "ssm_cfg": {**CONFIGS["hnet"]["ssm_cfg"], "use_mem_eff_path": False}}
+    (tmp_path / "hnet_tiny.json").write_text(json.dumps({**told, "tie_embeddings": False}))
+    check(tmp_path / "hnet_tiny.pt", net)
 
 
 # ESM
@@ -425,6 +443,26 @@ def test_esm_buffers_of_older_versions(esm: Path, esm_state: State, esm_config: 
     }
     write_checkpoint(tmp := esm.parent / "old", esm_state | junk, esm_config, file="pytorch_model.bin")
     check(tmp, net)
+
+
+@pytest.mark.parametrize("key", ["is_decoder", "add_cross_attention"])
+def test_esm_that_is_another_net(
+    esm: Path, esm_state: State, esm_config: dict[str, Any], write_checkpoint: Writer, key: str
+) -> None:
+    write_checkpoint(esm, esm_state, esm_config | {key: False})
+    genoseq.load(esm)
+    write_checkpoint(esm, esm_state, esm_config | {key: True})
+    with pytest.raises(InputError, match=f"{key} is True, which genoseq's ESM does not have: only nets with False"):
+        genoseq.load(esm)
+
+
+def test_esm_shows_itself_whether_it_has_biases(
+    esm: Path, esm_state: State, esm_config: dict[str, Any], write_checkpoint: Writer
+) -> None:
+    bare = {name: t for name, t in esm_state.items() if not re.search(r"layer\.\d+\.(intermediate|output)\.dense\.bias", name)}
+    assert len(bare) < len(esm_state)
+    write_checkpoint(esm, bare, {key: value for key, value in esm_config.items() if key != "add_bias_fnn"})
+    assert genoseq.load(esm).model.config.add_bias_fnn is False
 
 
 def test_nucleotide_transformer_vocabulary(esm: Path) -> None:
@@ -463,6 +501,14 @@ def test_dnabert2_that_calls_itself_bert(tmp_path: Path, write_checkpoint: Write
     with caplog.at_level(logging.WARNING, logger="genoseq"):
         assert check(write_checkpoint(tmp_path, state, config, file="pytorch_model.bin"), net).tokenizer is None
     assert "no tokenizer.json lies beside the weights" in caplog.text
+
+
+def test_dnabert2_ties_its_tables_whatever_it_says(tmp_path: Path, write_checkpoint: Writer) -> None:
+    net = make("dnabert2", "masked_lm")
+    state = state_of(net)
+    del state["cls.predictions.decoder.weight"]
+    config = {**CONFIGS["dnabert2"], "model_type": "bert", "architectures": ["BertForMaskedLM"], "tie_word_embeddings": False}
+    check(write_checkpoint(tmp_path, state, config), net)
 
 
 def test_dnabert2_labels_keep_the_pooler_or_begin_a_new_one(tmp_path: Path, write_checkpoint: Writer) -> None:

@@ -121,7 +121,8 @@ LAYERS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("with_config", [True, False])
 def test_layers(tmp_path: Path, write_checkpoint: Writer, kind: str, settings: dict[str, Any], with_config: bool) -> None:
     made = layer(kind, **settings)
-    place = write_checkpoint(tmp_path, made.state_dict(), {**settings, "lr": 0.001} if with_config else None)
+    told = {"transposed": False} if kind.startswith("S4") else {}
+    place = write_checkpoint(tmp_path, made.state_dict(), {**settings, **told, "lr": 0.001} if with_config else None)
     loaded = genoseq.load(place)
     assert type(loaded.model) is type(made) and loaded.tokenizer is None
     x = torch.randn(2, 20, 6)
@@ -130,13 +131,67 @@ def test_layers(tmp_path: Path, write_checkpoint: Writer, kind: str, settings: d
 
 
 @pytest.mark.parametrize("kind", ["S4", "S4D"])
-def test_layers_with_channels_first(tmp_path: Path, write_checkpoint: Writer, kind: str) -> None:
+@pytest.mark.parametrize("told", [{"transposed": True}, {}], ids=str)
+def test_layers_with_channels_first(tmp_path: Path, write_checkpoint: Writer, kind: str, told: dict[str, Any]) -> None:
+    """As the authors' programs take them unless their configuration says otherwise."""
     made = layer(kind, d_model=6, d_state=8)
-    place = write_checkpoint(tmp_path, made.state_dict(), {"d_model": 6, "d_state": 8, "transposed": True})
+    place = write_checkpoint(tmp_path, made.state_dict(), {"d_model": 6, "d_state": 8, **told})
     x = torch.randn(2, 20, 6)
     with torch.no_grad():
         found: Tensor = genoseq.load(place).model(x.transpose(1, 2))[0]
         torch.testing.assert_close(found.transpose(1, 2), made(x)[0], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({"activation": "glu", "bidirectional": True}, {"activation": "glu", "bidirectional": True}),
+        ({"activation": "glu", "channels": 2}, {"activation": "glu", "channels": 2}),
+        ({"final_act": None, "postact": "glu", "measure": "legs", "init": None, "backend": "naive"}, {}),
+        ({"mode": None, "kernel": "s4d", "real_scale": 2.0, "gate": None}, {"mode": "diag"}),
+        (
+            {"mode": "diag", "dt_fast": True, "dt_transform": "softplus"},
+            {"mode": "diag", "dt_fast": True, "dt_transform": "softplus"},
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_authors_call_arguments_of_s4(
+    tmp_path: Path, write_checkpoint: Writer, theirs: dict[str, Any], ours: dict[str, Any]
+) -> None:
+    made = layer("S4", d_model=6, d_state=8, **ours)
+    place = write_checkpoint(tmp_path, made.state_dict(), {"d_model": 6, "d_state": 8, "transposed": False, **theirs})
+    x = torch.randn(2, 20, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(genoseq.load(place).model(x)[0], made(x)[0], atol=1e-6, rtol=1e-6)
+
+
+def test_how_an_s5_was_drawn_does_not_matter(tmp_path: Path, write_checkpoint: Writer) -> None:
+    made = layer("S5", width=6, state_width=8)
+    place = write_checkpoint(tmp_path, made.state_dict(), {"width": 6, "state_width": 8, "bcInit": "dense", "factor_rank": None})
+    x = torch.randn(2, 20, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(genoseq.load(place).model(x)[0], made(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("S4", {"weight_norm": True}, "weight_norm is True: genoseq reads layers without that part"),
+        ("S4", {"bottleneck": 2}, "bottleneck is 2"),
+        ("S4", {"kernel": "shift"}, "the kernel is 'shift': known are diag, dplr"),
+        ("S4", {"mode": "diag", "disc": "dss"}, "discretisation 'dss'"),
+        ("S4", {"bandlimit": 0.5}, "take the diagonal kernel"),
+        ("S5", {"bcInit": "factorized"}, "whole matrices B and C"),
+    ],
+)
+def test_layers_with_parts_that_genoseq_does_not_have(
+    tmp_path: Path, write_checkpoint: Writer, kind: str, change: dict[str, Any], message: str
+) -> None:
+    settings = {"width": 6, "state_width": 8} if kind == "S5" else {"d_model": 6, "d_state": 8}
+    place = write_checkpoint(tmp_path, layer(kind, **settings).state_dict(), settings | change)
+    with pytest.raises(InputError, match=message):
+        genoseq.load(place)
 
 
 def test_bare_state_space_of_s5(tmp_path: Path, write_checkpoint: Writer) -> None:

@@ -106,7 +106,6 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, capsys: pytest.CaptureFi
         ({"num_layers": 3}, "missing"),
         ({"hidden_dim": 64}, "another shape"),
         ({"nhead": "2"}, "nhead is '2', expected int"),
-        ({"use_multi_rotary": False}, "use_multi_rotary"),
     ],
 )
 def test_arguments_that_contradict_the_weights(change: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import parity
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from genoseq.errors import UsageError
 from genoseq.nets.layers import attention
@@ -64,6 +66,58 @@ def test_the_first_block_is_the_equation() -> None:
     gate, up = block.mlp.gated_layers(h).split(20, dim=-1)
     expected = block.mlp.layernorm(block.mlp.wo(torch.nn.functional.gelu(gate) * up) + h)
     torch.testing.assert_close(states[1], expected, rtol=1e-5, atol=1e-5)
+
+
+def plainly(net: DNABert2ForMaskedLM, ids: Tensor, kinds: Tensor) -> Tensor:
+    """Logits ``(L, V)`` of one sequence ``(L,)`` as the two papers say it, in float64."""
+    config = net.config
+    heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+    state = {name.removeprefix("bert."): value.double() for name, value in net.state_dict().items()}
+    below = 2 ** int(math.log2(heads))
+    slopes = [2 ** (-8 * (h + 1) / below) for h in range(below)]
+    slopes += [2 ** (-4 * (h + 1) / below) for h in range(0, 2 * below, 2)][: heads - below]  # every second one of twice as many
+    distance = (torch.arange(len(ids))[:, None] - torch.arange(len(ids))[None, :]).abs()
+
+    def linear(x: Tensor, name: str) -> Tensor:
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def norm(x: Tensor, name: str, eps: float = config.layer_norm_eps) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], eps)
+
+    x = state["embeddings.word_embeddings.weight"][ids] + state["embeddings.token_type_embeddings.weight"][kinds]
+    x = norm(x, "embeddings.LayerNorm")
+    for layer in range(config.num_hidden_layers):
+        name = f"encoder.layer.{layer}"
+        q, k, v = linear(x, f"{name}.attention.self.Wqkv").reshape(len(ids), 3, heads, width).unbind(1)
+        mixed = []
+        for head in range(heads):
+            scores = q[:, head] @ k[:, head].T / math.sqrt(width) - slopes[head] * distance
+            mixed.append(scores.softmax(-1) @ v[:, head])
+        x = norm(linear(torch.cat(mixed, 1), f"{name}.attention.output.dense") + x, f"{name}.attention.output.LayerNorm")
+        gate, up = (x @ state[f"{name}.mlp.gated_layers.weight"].T).chunk(2, 1)
+        x = norm(linear(functional.gelu(gate) * up, f"{name}.mlp.wo") + x, f"{name}.mlp.layernorm")
+    x = functional.gelu(linear(x, "cls.predictions.transform.dense"))
+    x = norm(x, "cls.predictions.transform.LayerNorm", 1e-12)
+    return linear(x, "cls.predictions.decoder")
+
+
+@pytest.mark.parametrize(("heads", "length"), [(1, 40), (3, 40), (5, 40), (6, 700), (12, 90)])
+@torch.no_grad()
+def test_any_number_of_heads_and_any_length_is_the_papers_net(heads: int, length: int) -> None:
+    config = DNABert2Config(
+        vocab_size=40, hidden_size=heads * 6, num_attention_heads=heads, num_hidden_layers=2, intermediate_size=50,
+        type_vocab_size=3, layer_norm_eps=1e-6, max_position_embeddings=64,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    net = DNABert2ForMaskedLM(config).eval()
+    for value in net.parameters():
+        value += 0.2 * torch.randn_like(value)
+    ids, kinds = torch.randint(4, 40, (2, length)), torch.randint(0, 3, (2, length))
+    mask = torch.ones(2, length, dtype=torch.long)
+    mask[1, length - 7 :] = 0
+    found = net(ids, attention_mask=mask, token_type_ids=kinds).logits.double()
+    parity.assert_close(found[0], plainly(net, ids[0], kinds[0]))
+    parity.assert_close(found[1, :-7], plainly(net, ids[1, :-7], kinds[1, :-7]))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

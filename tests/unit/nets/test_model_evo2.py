@@ -83,6 +83,112 @@ def test_pieces_give_what_the_whole_gives(changes: dict[str, Any], pieces: tuple
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-5)
 
 
+def plainly(net: Evo2ForCausalLM, ids: Tensor) -> Tensor:
+    """Logits ``(L, V)`` of one sequence ``(L,)`` as the paper and the public recipes say it, filters written out as tables."""
+    config, length = net.config, len(ids)
+    state = {name.removeprefix("backbone."): value.double() for name, value in net.state_dict().items()}
+    heads, width = config.num_attention_heads, config.hidden_size
+    ages = torch.arange(length)[:, None] - torch.arange(length)[None, :]
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        root = x.norm(dim=-1, keepdim=True) * width**-0.5
+        return x / (root + config.eps) * state[f"{name}.scale"]
+
+    def linear(x: Tensor, name: str) -> Tensor:
+        bias = state.get(f"{name}.bias")
+        return x @ state[f"{name}.weight"].T + (0 if bias is None else bias)
+
+    def filtered(x: Tensor, taps: Tensor) -> Tensor:  # taps (D, K): tap k meets the input k positions back
+        seen = (ages >= 0) & (ages < taps.shape[1])
+        table = taps[:, ages.clamp(0, taps.shape[1] - 1)] * seen
+        return torch.einsum("dts,sd->td", table, x)
+
+    def hyena(z: Tensor, kind: str, name: str) -> Tensor:
+        z = filtered(z, state[f"{name}.short_filter_weight"][:, 0].flip(-1))
+        if config.short_filter_bias:
+            z = z + state[f"{name}.short_filter_bias"]
+        if config.interleave:
+            z = torch.cat([z[:, 0::3], z[:, 1::3], z[:, 2::3]], dim=1)
+        if config.column_split_hyena:
+            x2, x1, v = (z.reshape(length, heads, 3, -1)[:, :, part].reshape(length, -1) for part in range(3))
+        else:
+            x2, x1, v = z.split(width, dim=1)
+        if config.hyena_flip_x1x2:
+            x1, x2 = x2, x1
+        u = x1 * v
+        if kind == "hcl":
+            poles = state[f"{name}.log_poles"][..., 0]
+            taps = (state[f"{name}.residues"][..., None] * (poles[..., None] * torch.arange(length)).exp()).sum(1)
+        else:
+            taps = state[f"{name}.h"][:, 0].repeat_interleave(width // len(state[f"{name}.h"]), 0)
+            taps = taps if taps.shape[1] >= 128 else taps.flip(-1)
+        y = filtered(u, taps)
+        if f"{name}.D" in state:
+            y = y + u * state[f"{name}.D"]
+        return x2 * y
+
+    def attention(x: Tensor, name: str) -> Tensor:
+        few, d = heads // config.proj_groups, width // heads
+        q, k, v = linear(x, f"{name}.Wqkv").split([width, few * d, few * d], dim=1)
+        q, k, v = (t.reshape(length, -1, d).transpose(0, 1) for t in (q, k, v))
+        scale = config.rotary_emb_scaling_factor if config.use_interpolated_rotary_pos_emb else 1.0
+        angles = torch.arange(length)[:, None] / scale * config.rotary_emb_base ** (-torch.arange(0, d, 2) / d).double()
+        turn = torch.exp(1j * angles)
+
+        def turned(t: Tensor) -> Tensor:
+            pairs = torch.complex(*t.chunk(2, dim=-1)) * turn
+            return torch.cat([pairs.real, pairs.imag], dim=-1)
+
+        k, v = (t.repeat_interleave(config.proj_groups, 0) for t in (turned(k), v))
+        scores = (turned(q) @ k.transpose(1, 2) / d**0.5).masked_fill(ages < 0, -torch.inf)
+        return linear((scores.softmax(-1) @ v).transpose(0, 1).flatten(1), f"{name}.out_proj")
+
+    x = state["embedding_layer.weight"][ids]
+    for index in range(config.num_layers):
+        name = f"blocks.{index}"
+        (kind,) = (kind for kind in ("attn", "hcs", "hcm", "hcl") if index in (getattr(config, f"{kind}_layer_idxs") or ()))
+        h = norm(x, f"{name}.pre_norm")
+        if kind == "attn":
+            x = x + attention(h, f"{name}.inner_mha_cls")
+        else:
+            x = x + linear(hyena(linear(h, f"{name}.projections"), kind, f"{name}.filter"), f"{name}.out_filter_dense")
+        h = norm(x, f"{name}.post_norm")
+        gate = h @ state[f"{name}.mlp.l1.weight"].T
+        if not config.evo2_style_activations or index == 0:
+            gate = torch.nn.functional.gelu(gate) if config.mlp_activation == "gelu" else torch.nn.functional.silu(gate)
+        x = x + (gate * (h @ state[f"{name}.mlp.l2.weight"].T)) @ state[f"{name}.mlp.l3.weight"].T
+    return norm(x, "norm") @ state["unembed.weight"].T
+
+
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {"hcs_filter_length": 5, "hcm_filter_length": 64, "hcm_filter_groups": 8},
+    {"hcm_filter_length": 200, "hcm_filter_groups": 1, "state_size": 5, "eps": 1e-5, "short_filter_length": 4},
+    {"num_layers": 6, "attn_layer_idxs": [0, 4], "hcl_layer_idxs": [1, 5], "hcm_layer_idxs": [2], "hcs_layer_idxs": [3]},
+    {"interleave": False, "hyena_flip_x1x2": True, "evo2_style_activations": False, "mlp_activation": "silu"},
+    {"column_split_hyena": True, "short_filter_bias": True, "qkv_proj_bias": True, "hyena_out_proj_bias": False},
+    {"proj_groups": 2, "use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": 8, "rotary_emb_base": 500},
+    {"tie_embeddings": False, "mha_out_proj_bias": False, "hcs_filter_groups": 16, "num_attention_heads": 2, "num_filters": 8},
+]
+
+
+@pytest.mark.parametrize("changes", CONFIGURATIONS, ids=range(len(CONFIGURATIONS)))
+@torch.no_grad()
+def test_other_configurations_are_the_equations(changes: dict[str, Any]) -> None:
+    net = build(**changes)
+    for name, value in net.named_parameters():
+        if "poles" not in name:
+            value += 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel()))
+    ids = tokens(2, 150)
+    expected = torch.stack([plainly(net, row) for row in ids])
+    assert float(expected.std()) > 0.1
+    parity.assert_close(net(ids).logits.double(), expected)
+
+
+def test_what_a_recipe_leaves_out_is_what_the_public_program_takes() -> None:
+    config = Evo2Config(**SMALL | {"inner_mlp_size": None})
+    assert (config.rotary_emb_base, config.inner_size) == (1_000_000, 64)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(side: str) -> None:
     net, ids = build(), tokens(2, 25)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import parity
 import pytest
 import torch
@@ -87,6 +89,83 @@ def test_companions_in_the_batch_change_nothing() -> None:
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 
+def plainly(net: HNetForCausalLM, ids: Tensor) -> Tensor:
+    """Logits ``(L, V)`` of one sequence ``(L,)`` as the paper says it: chunks as a list, the moving average as a loop."""
+
+    def stage(part: Any, x: Tensor) -> Tensor:
+        width = x.shape[-1]
+        if part.pad_dimension is not None:
+            x = torch.cat([x, part.pad_dimension.expand(len(x), -1)], dim=1)
+        if part.encoder is None:
+            return part.main_network(x[None], None, None, False)[0][0, :, :width]
+        x = part.encoder(x[None].clone(), None, None, False)[0][0]
+        queries, keys = x @ part.routing_module.q_proj_layer.weight.T, x @ part.routing_module.k_proj_layer.weight.T
+        alike = [float(torch.cosine_similarity(queries[t - 1], keys[t], dim=0)) for t in range(1, len(x))]
+        probabilities = [1.0, *((1 - value) / 2 for value in alike)]
+        inner = stage(part.main_network, torch.stack([v for v, p in zip(x, probabilities, strict=True) if p > 0.5]))
+        state, rows, taken = torch.zeros(x.shape[1]), [], 0
+        for p in probabilities:
+            if p > 0.5:
+                weight = min(p, 1 - 1e-4)
+                state, taken = (1 - weight) * state + weight * inner[taken], taken + 1
+            rows.append(state)
+        x = torch.stack(rows) + part.residual_proj(x)
+        return part.decoder(x[None], None, None, False)[0][0, :, :width]
+
+    return net.lm_head(stage(net.hnet.backbone, net.hnet.embeddings(ids)))
+
+
+LAYOUTS: list[dict[str, Any]] = [
+    {},
+    {"arch_layout": ["m1T1", ["T1m1", ["t1M1"], "m1T1"], "m2"], "d_intermediate": [64, 32, 48]},
+    {"arch_layout": ["t1", ["M1", ["m1"], "t2"], "T1"], "d_model": [16, 16, 32], "d_intermediate": [24, 32, 48]},
+    {
+        "ssm_cfg": {"d_state": [4, 8, 16], "headdim": [8, 8, 16], "d_conv": 3, "expand": 2, "chunk_size": 8},
+        "tie_embeddings": True,
+    },
+    {"attn_cfg": {"num_heads": 2, "rotary_emb_dim": [0, 8, 4], "window_size": [3, -1, 5], "rotary_emb_interleaved": True}},
+    {"arch_layout": ["T1m1"], "d_model": [16], "d_intermediate": [32]},
+]
+
+
+@pytest.mark.parametrize("changes", LAYOUTS, ids=range(len(LAYOUTS)))
+@torch.no_grad()
+def test_nested_stages_are_the_paper(changes: dict[str, Any]) -> None:
+    net, ids = build(**changes), tokens(2, 33)
+    found = net(ids)
+    assert len(found.boundaries) == (len(net.config.d_model) - 1)
+    torch.testing.assert_close(found.logits, torch.stack([plainly(net, row) for row in ids]), rtol=1e-4, atol=1e-4)
+
+
+def test_the_balance_of_an_inner_stage_counts_what_fills_the_rows() -> None:
+    """As in the public program: rows with fewer chunks than the longest are filled with vectors that are no chunks."""
+    net, ids = build(), tokens(3, 30)
+    with torch.no_grad():
+        out = net(ids, labels=ids)
+    outer, inner = out.boundaries
+    counts = outer.mask.sum(dim=1)
+    assert len(set(counts.tolist())) > 1
+    assert inner.probability.shape == (3, int(counts.max()))
+    assert not inner.mask[torch.arange(inner.mask.shape[1]) >= counts[:, None]].any()
+    row = int(counts.argmin())
+    others = [place for place in range(30) if not outer.mask[row, place]]
+    order = outer.mask[row].nonzero()[:, 0].tolist() + others
+    with torch.no_grad():
+        stage = net.hnet.backbone
+        x = stage.encoder(net.hnet.embeddings(ids[row : row + 1]), None, None, False)[0]
+        x = x[:, order[: inner.mask.shape[1]]]
+        x = torch.cat([x, stage.main_network.pad_dimension.expand(*x.shape[:2], -1)], dim=-1)
+        x = stage.main_network.encoder(x, None, None, False)[0]
+        expected = stage.main_network.routing_module(x).probability[0]
+    torch.testing.assert_close(inner.probability[row], expected, rtol=1e-5, atol=1e-5)
+    balance = 0.0
+    for chosen in out.boundaries:
+        share, probability = float(chosen.mask.float().mean()), float(chosen.probability.mean())
+        balance += ((1 - share) * (1 - probability) + 3 * share * probability) * 4 / 3
+    plain = float(torch.nn.functional.cross_entropy(out.logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()))
+    assert float(out.loss) == pytest.approx(plain + 0.03 * balance, abs=1e-5)
+
+
 def test_the_loss_holds_the_balance_of_every_stage() -> None:
     net, ids = build(), tokens(2, 20)
     plain = build(load_balancing_weight=0.0)
@@ -97,7 +176,12 @@ def test_the_loss_holds_the_balance_of_every_stage() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "text"),
-    [({"arch_layout": ["m1", "m1"]}, "neither"), ({"d_model": [16]}, "3 stages"), ({"arch_layout": ["x3"]}, "blocks like")],
+    [
+        ({"arch_layout": ["m1", "m1"]}, "neither"),
+        ({"d_model": [16]}, "3 stages"),
+        ({"arch_layout": ["x3"]}, "blocks like"),
+        ({"attn_cfg": {"num_heads": [2, 2, 2], "softmax_scale": 0.3}}, "attn_cfg has softmax_scale: known are num_heads"),
+    ],
 )
 def test_a_wrong_layout_is_refused(changes: dict[str, object], text: str) -> None:
     with pytest.raises(UsageError, match=text):

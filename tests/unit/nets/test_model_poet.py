@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,8 @@ def plainly(net: PoETForCausalLM, ids: Tensor, sizes: list[int]) -> Tensor:
 
     def attention(x: Tensor, name: str, seen: Tensor) -> Tensor:
         q, k, v = ((x @ state[f"{name}.{letter}_proj.weight"].T).unflatten(1, (heads, width)) for letter in "qkv")
-        q, k = (torch.view_as_real(torch.view_as_complex(t.unflatten(2, (-1, 2))) * turn).flatten(2) for t in (q, k))
+        if config.use_multi_rotary or "multihead" not in name:
+            q, k = (torch.view_as_real(torch.view_as_complex(t.unflatten(2, (-1, 2))) * turn).flatten(2) for t in (q, k))
         scores = torch.einsum("ihd,jhd->hij", q, k) / math.sqrt(width)
         mixed = scores.masked_fill(~seen, -math.inf).softmax(-1)
         return (
@@ -60,7 +62,7 @@ def plainly(net: PoETForCausalLM, ids: Tensor, sizes: list[int]) -> Tensor:
         x = x + attention(norm(x, f"{name}.norm2"), f"{name}.multihead_attn", before)
         inner = functional.gelu(norm(x, f"{name}.norm3") @ state[f"{name}.linear1.weight"].T + state[f"{name}.linear1.bias"])
         x = x + inner @ state[f"{name}.linear2.weight"].T + state[f"{name}.linear2.bias"]
-    return norm(x, "norm") @ state["linear.weight"].T + state["linear.bias"]
+    return (norm(x, "norm") if config.norm else x) @ state["linear.weight"].T + state["linear.bias"]
 
 
 def log_likelihood(logits: Tensor, ids: Tensor) -> Tensor:
@@ -109,6 +111,21 @@ def test_it_is_the_equation(reverse: bool) -> None:
     assert torch.equal(net(ids, segment_sizes=sizes).logits, net(ids).logits)
     as_one = net(ids, segment_sizes=torch.tensor([[ids.shape[1]]])).logits[0].double()
     assert not torch.allclose(as_one, expected, atol=1e-2)  # where sequences begin matters
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "changes", [{"use_multi_rotary": False}, {"norm": False}, {"ff_dim": 40, "nhead": 4, "num_layers": 3}], ids=str
+)
+def test_other_configurations_are_the_equation(changes: dict[str, Any], tmp_path: Path) -> None:
+    net = PoETForCausalLM(PoETConfig(**({"hidden_dim": 32, "num_layers": 2, "nhead": 2} | changes))).eval()
+    for value in net.parameters():
+        value += 0.2 * torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel()))
+    ids, sizes = ids_of(protein(9), protein(21)), [11, 23]
+    expected = plainly(net, ids[0], sizes)
+    assert_close(net(ids).logits[0].double(), expected)
+    cache = net(ids[:, :11], use_cache=True).cache
+    assert_close(net(ids[:, 11:], cache=cache).logits[0].double(), expected[11:])
 
 
 @torch.no_grad()
@@ -241,7 +258,6 @@ def test_layouts() -> None:
     [
         ({"hidden_dim": 30, "nhead": 4}, "even number of channels"),
         ({"num_layers": 0}, "at least one layer"),
-        ({"use_multi_rotary": False}, "use_multi_rotary"),
     ],
 )
 def test_configurations_of_no_net(values: dict[str, object], message: str) -> None:

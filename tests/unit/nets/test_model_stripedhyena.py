@@ -217,7 +217,7 @@ def test_the_net_of_striped_hyena_7b() -> None:
     ("changes", "message"),
     [
         ({"smeared_gqa": True}, "smeared_gqa"),
-        ({"num_filters": 8}, "num_filters is 8"),
+        ({"num_filters": 7}, "num_filters is 7"),
         ({"num_attention_heads": 3}, "do not divide"),
         ({"hyena_layer_idxs": [0]}, "layer 2 of 3 is in none of attn_layer_idxs, hyena_layer_idxs"),
         ({"hyena_layer_idxs": [0, 1, 2]}, "layer 1 of 3 is in more than one of attn_layer_idxs, hyena_layer_idxs"),
