@@ -45,7 +45,7 @@ OF_POTTS = ("sweeps", "train")
 )  # fmt: skip
 @click.option(
     "--weight-identity", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
-    help="Rows of at least this identity share one weight. Default: 0.6.",
+    help="Rows of at least this identity share one weight. Default: 0.6; 0.7 or 0.8 for families too small for that.",
 )  # fmt: skip
 @click.option("--penalty", type=click.FloatRange(0), metavar="FACTOR", help="On the squares of the couplings. Default: 0.02.")
 @click.option("--power", type=click.FloatRange(0, min_open=True), metavar="FACTOR", help="Of the fitted logits. Default: 0.85.")

@@ -13,8 +13,10 @@ the probability that the model gave to what was put in (sampling, importance res
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,13 +25,15 @@ from numpy.typing import NDArray
 from genoseq.errors import InputError
 from genoseq.families.alignments.alignment import Alignment
 from genoseq.families.alignments.identity import nearest
-from genoseq.families.alignments.weights import sequence_weights
+from genoseq.families.alignments.weights import effective_size, sequence_weights
 from genoseq.families.alphabet import AMINO_ACIDS, GAP
-from genoseq.families.models.autoregressive_fit import AutoregressiveSettings, fit_regressions
+from genoseq.families.models.autoregressive_fit import WEIGHT_IDENTITIES, AutoregressiveSettings, fit_regressions
 from genoseq.families.models.autoregressive_kernels import STATES, ancestor_terms, conditionals, draw_row, packed_size
 from genoseq.families.models.model import FamilyModel, Focus, focus_of
 
 __all__ = ["CANDIDATES", "AutoregressiveModel", "calibrated_pulls", "fit_autoregressive"]
+
+log = logging.getLogger(__name__)
 
 CANDIDATES = 32
 PROPORTIONS = (0.5, 1.0, 1.5, 2.0)
@@ -208,7 +212,7 @@ def fit_autoregressive(
     chosen = settings or AutoregressiveSettings()
     chosen.check()
     matrix = np.ascontiguousarray(alignment.matrix[:, alignment.modelled])
-    weights = sequence_weights(matrix, identity=chosen.weight_identity, threads=threads)
+    chosen, weights = _weighted(matrix, chosen, threads)
     matrix, weights = matrix[weights > 0], weights[weights > 0]
     if len(matrix) < 2 or matrix.shape[1] < 2:
         raise InputError(
@@ -230,6 +234,24 @@ def fit_autoregressive(
     known = {name: getattr(chosen, name) for name in chosen.__dataclass_fields__}
     model.focus = focus_of(alignment, **(known | {"pulls": model.pulls.tolist()}))
     return model
+
+
+def _weighted(
+    matrix: NDArray[np.uint8], settings: AutoregressiveSettings, threads: int
+) -> tuple[AutoregressiveSettings, NDArray[np.float64]]:
+    """Settings with the identity of the weights, and the weights (N,) of the rows (N, L)."""
+    if settings.weight_identity is not None:
+        return settings, sequence_weights(matrix, identity=settings.weight_identity, threads=threads)
+    for identity in WEIGHT_IDENTITIES:
+        weights = sequence_weights(matrix, identity=identity, threads=threads)
+        if effective_size(weights) >= matrix.shape[1]:
+            break
+    if identity != WEIGHT_IDENTITIES[0]:
+        log.info(
+            "sampler: small family: rows weighted at %.0f %% identity (worth %.0f sequences) instead of %.0f %%",
+            100 * identity, effective_size(weights), 100 * WEIGHT_IDENTITIES[0],
+        )  # fmt: skip
+    return replace(settings, weight_identity=identity), weights
 
 
 def calibrated_pulls(model: AutoregressiveModel, identity: float, *, seed: int = 0) -> NDArray[np.float64]:

@@ -22,8 +22,9 @@ from genoseq.families.models.autoregressive_kernels import STATES, packed_size, 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AutoregressiveSettings", "Regressions", "fit_regressions"]
+__all__ = ["WEIGHT_IDENTITIES", "AutoregressiveSettings", "Regressions", "fit_regressions"]
 
+WEIGHT_IDENTITIES = (0.6, 0.7, 0.8)
 BLOCK = 26  # columns
 MEAN, SPREAD, LITTLE = 0.9, 0.99, 1e-6  # of Adam
 LEAST_STEPS = 6  # a pass; small families need them as much as large ones
@@ -36,7 +37,8 @@ class AutoregressiveSettings:
 
     Attributes:
         weight_identity: rows of at least this identity share one weight. Low, so that every cluster of the family counts,
-            not the largest alone.
+            not the largest alone. None: the first of :data:`WEIGHT_IDENTITIES` at which the rows are worth as many sequences
+            as there are columns, or the last: a small family weighted like a large one would have hardly any left.
         penalty: on the squares of the couplings.
         power: by what the fitted logits are multiplied; below 1 evens out the preferences.
         pulls: nats added to the ancestor's letter; each value has the same share. Several make near and far descendants.
@@ -48,7 +50,7 @@ class AutoregressiveSettings:
         seed: of the order of the rows.
     """
 
-    weight_identity: float = 0.6
+    weight_identity: float | None = None
     penalty: float = 0.02
     power: float = 0.85
     pulls: tuple[float, ...] = ()
@@ -64,8 +66,9 @@ class AutoregressiveSettings:
         Raises:
             UsageError: names the setting.
         """
+        chosen = WEIGHT_IDENTITIES[0] if self.weight_identity is None else self.weight_identity
         for name, value, fits in (
-            ("weight_identity", self.weight_identity, 0 < self.weight_identity <= 1),
+            ("weight_identity", chosen, 0 < chosen <= 1),
             ("penalty", self.penalty, self.penalty >= 0),
             ("power", self.power, self.power > 0),
             (

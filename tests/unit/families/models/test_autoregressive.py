@@ -218,6 +218,21 @@ def test_too_little_to_fit() -> None:
         fit_autoregressive(aligned(np.full((3, 12), GAP, np.uint8)))
 
 
+@pytest.mark.parametrize(("changes", "identity"), [(20, 0.6), (5, 0.7), (1, 0.8)])
+def test_small_families_are_weighted_at_a_higher_identity(changes: int, identity: float) -> None:
+    """Rows with 20, 5 or 1 of 20 letters of one sequence changed: not alike, about 0.6 alike, and all alike even at 0.8."""
+    generator = np.random.default_rng(0)
+    rows = np.repeat(generator.integers(0, 20, (1, 20)).astype(np.uint8), 80, axis=0)
+    for row in rows:
+        row[generator.permutation(20)[:changes]] = generator.integers(0, 20, changes)
+    quick = {"passes": 1, "pulls": (1.0,)}
+    found = fit_autoregressive(aligned(rows), settings=AutoregressiveSettings(**quick))
+    assert found.focus.settings["weight_identity"] == identity
+    given = fit_autoregressive(aligned(rows), settings=AutoregressiveSettings(weight_identity=identity, **quick))
+    assert np.array_equal(found.couplings, given.couplings)
+    assert np.array_equal(found.ancestor_weights, given.ancestor_weights)
+
+
 def test_pulls_are_chosen_for_an_identity() -> None:
     train = clustered_family()
     quick = {"passes": 3, "batch": 64}
