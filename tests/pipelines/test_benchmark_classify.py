@@ -7,10 +7,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from sequence_families import families
+
+from genoseq.classify.benchmark import parse_plan
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / "pipelines" / "benchmark-classify"
+
+
+@pytest.mark.parametrize("name", ["config", "published", "more", "test"])
+def test_configurations_are_plans(name: str) -> None:
+    values = yaml.safe_load((WORKFLOW / "config" / f"{name}.yaml").read_text())
+    plan = parse_plan({**values, "data": "."})
+    used = {setting for _, setting in plan.jobs()}
+    assert used == set(plan.settings)  # no setting without a method
+    assert all(not method.settings or set(method.settings) <= used for method in plan.methods)
 
 
 @pytest.mark.slow
