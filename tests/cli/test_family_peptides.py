@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,16 @@ def test_masked_indels(genoseq: Runner, model: Path, tmp_path: Path) -> None:
 def test_masked_usage(genoseq: Runner, tmp_path: Path, words: tuple[str, ...]) -> None:
     done = genoseq("family", "masked", *words, "-m", tmp_path)
     assert (done.status, done.out) == (2, b"")
+
+
+def test_masked_scores_of_standard_input(genoseq: Runner, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wt.fa").write_text(f">wt\n{TARGET}\n")
+    content = f"mutant,n\n{TARGET[1]}2A,1\n{TARGET[2]}3W,2\n"
+    (tmp_path / "v.csv").write_text(content)
+    by_name = genoseq("family", "masked", tmp_path / "wt.fa", tmp_path / "v.csv", "-m", model)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    piped = genoseq("family", "masked", tmp_path / "wt.fa", "-", "-m", model)
+    assert piped.status == 0, piped.err
+    assert piped.out == by_name.out
+    done = genoseq("family", "masked", "-", "-", "-m", model)
+    assert done.status == 2 and "standard input is read once" in done.err

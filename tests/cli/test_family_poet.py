@@ -114,6 +114,18 @@ def test_what_the_family_is_read_as(run: Run, folder: Path) -> None:
     run(*wanted, "--alignment-format", "stockholm", code=1)
 
 
+def test_variants_from_standard_input(folder: Path, model: str) -> None:
+    def scored(name: str, content: bytes | None = None, msa: str = "family.a3m") -> Result:
+        given = ["score", str(folder / "wt.fa"), name, "-m", model, "--msa", msa, "--context", "60", "--identity", "1", "-t", "1"]
+        return CliRunner().invoke(cli, ["family", "poet", *given], input=content)
+
+    msa = str(folder / "family.a3m")
+    for name in ("variants.csv", "indels.fa"):
+        by_name = scored(str(folder / name), msa=msa)
+        assert table(by_name) == table(scored("-", (folder / name).read_bytes(), msa))
+    assert "standard input is read once" in scored("-", b"", "-").output
+
+
 def test_unaligned_families_have_weights_alike(run: Run, folder: Path) -> None:
     rows = [WILD] * 30 + [protein(22, 50)]
     (folder / "family.a3m").write_text("".join(f">s{number}\n{row}\n" for number, row in enumerate(rows)))

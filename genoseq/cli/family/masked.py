@@ -41,17 +41,18 @@ def masked(
 ) -> None:
     """Score VARIANTS of the protein WT (FASTA of one sequence) by a masked language model.
 
-    Scores are differences to the wild type in nats: higher is fitter.
+    Scores are differences to the wild type in nats: higher is fitter. VARIANTS may be - for standard input.
     """
     if all_singles == (variants_path is not None):
         raise click.UsageError("give either VARIANTS or --all-singles")
     if all_singles and column is not None:
         raise click.UsageError("--column is about VARIANTS")
-    if variants_path == "-":
-        raise click.UsageError("VARIANTS is read twice and cannot be standard input: give a file")
+    if variants_path == wild_type_path == "-":
+        raise click.UsageError("standard input is read once: give one of the files by name")
     import numpy as np
 
     from genoseq.cli.family.model_source import wild_type_of
+    from genoseq.cli.family.standard_input import named_input
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.families.language.masked import MaskedScorer, load_masked
     from genoseq.families.models.score_files import RawTable, read_raw, write_scores
@@ -69,12 +70,13 @@ def masked(
         variants = tuple(all_single_variants(wild_type))
         raw = RawTable(("mutant",), [(format_variant(one, offset=offset),) for one in variants])
     else:
-        table = read_variants(variants_path, offset=offset, column=column)
-        raw = read_raw(variants_path, table.names)
-        variants, sequences = table.variants or (), table.sequences
-        if table.variants is not None:
-            check_variants(wild_type, variants, offset=offset, path=variants_path)
-            sequences = None
+        with named_input(variants_path) as path:
+            table = read_variants(path, offset=offset, column=column)
+            raw = read_raw(path, table.names)
+            variants, sequences = table.variants or (), table.sequences
+            if table.variants is not None:
+                check_variants(wild_type, variants, offset=offset, path=path)
+                sequences = None
     with torch_threads(threads):
         model = load_masked(source, device=str(choose_device(device)), dtype=dtype, batch_tokens=batch_tokens)
         scorer = MaskedScorer(model, wild_type, method=method or "masked-marginal")  # type: ignore[arg-type]

@@ -95,10 +95,12 @@ def score(
     dtype: str,
     threads: int,
 ) -> None:
-    """Score VARIANTS (a table, a list, or FASTA of whole sequences; all single mutants without it) of WILDTYPE (FASTA).
+    """Score VARIANTS of WILDTYPE (FASTA): a table, a list, or FASTA of whole sequences; all single mutants without it.
 
     Scores are log-likelihood ratios to the wild type in nats, mean over the prompts and both directions: higher is fitter.
+    VARIANTS may be - for standard input.
     """
+    from genoseq.cli.family.standard_input import named_input
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.families.alignments.protein_records import read_proteins
     from genoseq.families.poet.prompt import clean_protein
@@ -108,6 +110,8 @@ def score(
     from genoseq.infer.score_files import table
     from genoseq.log import Progress
 
+    if [wild_type_file, variants_file, msa].count("-") > 1:
+        raise click.UsageError("standard input is read once: give the other files by name")
     output = target_of(output)
     check_targets([output], [wild_type_file, variants_file, msa])
     wanted = _only_protein(list(read_proteins(wild_type_file)), wild_type_file)
@@ -116,10 +120,12 @@ def score(
         names = [format_variant(variant, offset=offset) for variant in variants]
         sequences = [apply_variant(wanted, variant) for variant in variants]
     else:
-        read = read_variants(variants_file, offset=offset)
+        with named_input(variants_file) as path:
+            read = read_variants(path, offset=offset)
+            if read.variants is not None:
+                check_variants(wanted, read.variants, offset=offset, path=path)
         names = list(read.names)
         if read.variants is not None:
-            check_variants(wanted, read.variants, offset=offset, path=variants_file)
             sequences = [apply_variant(wanted, variant) for variant in read.variants]
         else:
             sequences = list(read.sequences or ())
