@@ -176,7 +176,7 @@ def test_masked_indels(genoseq: Runner, model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("wt.fa",), ("wt.fa", "v.csv", "--all-singles"), ("wt.fa", "--all-singles", "--column", "x"), ("wt.fa", "-")]
+    "words", [("wt.fa",), ("wt.fa", "v.csv", "--all-singles"), ("wt.fa", "--all-singles", "--column", "x"), ("-", "-")]
 )
 def test_masked_usage(genoseq: Runner, tmp_path: Path, words: tuple[str, ...]) -> None:
     done = genoseq("family", "masked", *words, "-m", tmp_path)
