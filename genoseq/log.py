@@ -17,6 +17,7 @@ __all__ = ["Progress", "announce", "configure", "counted"]
 
 REDRAW = 0.2  # seconds between two drawings of a bar
 LINE_EVERY = 30.0  # seconds between two lines about progress in a log
+LINE_SHARE = 0.1  # of the time so far, between two lines that are there without -v: some sixty in a day
 WIDTH = 24  # characters of the bar itself
 
 
@@ -85,13 +86,15 @@ def counted(number: int, thing: str) -> str:
 class Progress:
     """A progress bar with rate and remaining time on standard error, if that is a terminal.
 
-    Where it is none, and details are logged (``-v``), a line goes to the log every half minute.
+    Where it is none, and details are logged (``-v``), a line goes to the log every half minute. With ``lines`` lines go
+    there without details, too, ever more seldom: for what may take hours, whose log file would look dead.
 
     Args:
         total: how many units make the whole; None where it is not known (then no bar, only count and rate).
         unit: what is counted, in the plural.
         label: what is being done.
         stream: where to draw; standard error unless given.
+        lines: lines to the log without ``-v``, too.
 
     Attributes:
         done: units done so far.
@@ -106,7 +109,13 @@ class Progress:
     shown: Progress | None = None
 
     def __init__(
-        self, total: int | None, unit: str = "records", label: str = "", *, stream: TextIO | None = None
+        self,
+        total: int | None,
+        unit: str = "records",
+        label: str = "",
+        *,
+        stream: TextIO | None = None,
+        lines: bool = False,
     ) -> None:
         self.total = total
         self.unit = unit
@@ -118,7 +127,9 @@ class Progress:
         self._drawn = 0.0
         self._quiet = logger.getEffectiveLevel() >= logging.ERROR
         self._draws = not self._quiet and _is_terminal(self._stream)
-        self._logs = not self._draws and logger.isEnabledFor(logging.DEBUG)
+        self._level = logging.INFO if lines else logging.DEBUG
+        self._often = logger.isEnabledFor(logging.DEBUG)
+        self._logs = not self._draws and logger.isEnabledFor(self._level)
         self._logged = self._begun
 
     def __enter__(self) -> Self:
@@ -127,9 +138,7 @@ class Progress:
             Progress.shown = self
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._draws:
             self.clear()
             Progress.shown = None
@@ -145,9 +154,10 @@ class Progress:
                 self._stream.flush()
         elif self._logs:
             now = time.monotonic()
-            if now - self._logged >= LINE_EVERY:
+            share = 0.0 if self._often else LINE_SHARE * (self._logged - self._begun)
+            if now - self._logged >= max(LINE_EVERY, share):
                 self._logged = now
-                logger.debug("%s", self.text(now - self._begun, bar=False))
+                logger.log(self._level, "%s", self.text(now - self._begun, bar=False))
 
     def text(self, seconds: float, *, bar: bool = True) -> str:
         """The line to show ``seconds`` after the start."""

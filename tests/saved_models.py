@@ -15,8 +15,10 @@ from genoseq.checkpoints.loading import load
 from genoseq.checkpoints.saving import save
 from genoseq.nets.models.caduceus import CaduceusConfig, CaduceusForMaskedLM, CaduceusForSequenceClassification
 from genoseq.nets.models.esm import EsmConfig, EsmForMaskedLM
+from genoseq.nets.models.hnet import HNetConfig, HNetForCausalLM
 from genoseq.nets.models.hyenadna import HyenaDNAConfig, HyenaDNAForCausalLM
 from genoseq.nets.models.mamba import MambaConfig, MambaForCausalLM
+from genoseq.tokenizers.byte import HNetTokenizer
 from genoseq.tokenizers.nucleotide import CaduceusTokenizer, HyenaDNATokenizer
 from genoseq.tokenizers.protein import ESM2Tokenizer
 
@@ -58,7 +60,23 @@ def _esm() -> tuple[Any, Any]:
     return EsmForMaskedLM(config), tokenizer
 
 
-KINDS = {"causal": _mamba, "limited": _hyenadna, "masked": _caduceus, "classifier": _classifier, "protein": _esm}
+def _hnet() -> tuple[Any, Any]:
+    """Causal, and chooses its own tokens, in two stages."""
+    config = HNetConfig(
+        arch_layout=["m1", ["m1", ["T1"], "m1"], "m1"], d_model=[16, 16, 16], ssm_cfg={"d_state": 8, "headdim": 8},
+        attn_cfg={"num_heads": [2, 2, 2], "rotary_emb_dim": [4, 4, 4], "window_size": [-1, -1, -1]},
+    )  # fmt: skip
+    return HNetForCausalLM(config), HNetTokenizer()
+
+
+KINDS = {
+    "causal": _mamba,
+    "limited": _hyenadna,
+    "masked": _caduceus,
+    "classifier": _classifier,
+    "protein": _esm,
+    "chunking": _hnet,
+}
 
 
 def _spread(model: torch.nn.Module) -> None:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "align": Entry("genoseq.cli.align:align", "Map reads to an indexed genome; write SAM, BAM or CRAM."),
     "embed": Entry("genoseq.cli.embed:embed", "Embed sequences by a model."),
     "score": Entry("genoseq.cli.score:score", "Score sequences by a language model."),
+    "segment": Entry("genoseq.cli.segment:segment", "Cut sequences where a net has learned to begin a token."),
     "variants": Entry("genoseq.cli.variants:variants", "Score the variants of a VCF by a language model."),
     "mutagenesis": Entry("genoseq.cli.mutagenesis:mutagenesis", "Score all substitutions of a stretch of sequence."),
     "generate": Entry("genoseq.cli.generate:generate", "Draw new sequences from a language model."),

@@ -51,6 +51,7 @@ def mutagenesis(
     from genoseq.infer.score_files import table
     from genoseq.infer.sequences import sequences_of
     from genoseq.infer.tokens import TokenReader
+    from genoseq.infer.variants import window_size
     from genoseq.log import Progress
     from genoseq.outputs import whole_file
     from genoseq.seqs.stream import open_bytes
@@ -66,14 +67,15 @@ def mutagenesis(
         reader = TokenReader(opened.tokenizer)
         with sequences_of(stream, reader, label="reading") as file:
             record = pick_record(file, name, path=sequence)
-        with Progress((end or len(record)) - start, unit="positions", label="changing") as progress:
+        bases = window_size(opened.model, opened.tokenizer, context=context, left=left, right=right, begin=begin)
+        with Progress((end or len(record)) - start, unit="positions", label="changing", lines=True) as progress:
             result = mutate(
                 opened.model, opened.tokenizer, record, start=start, end=end, context=context, left=left, right=right,
                 strand=strand, method=method, stride=masked_every, begin=begin, batch_tokens=batch_tokens,
                 report=progress.update,
             )  # fmt: skip
         provenance = opened.provenance(
-            sequence=os.path.basename(sequence), region=region, context=context, left=left, right=right, strand=strand,
+            sequence=os.path.basename(sequence), region=region, context=bases, left=left, right=right, strand=strand,
             method=method, stride=told_stride(masked_every, opened.model), bos=begin, dtype=dtype,
         )  # fmt: skip
         if figure is not None:

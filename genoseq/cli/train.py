@@ -12,6 +12,9 @@ import click
 from genoseq.cli.options import Whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genoseq.log import Progress
     from genoseq.train.language_recipe import LanguageRecipe
     from genoseq.train.window_recipe import WindowRecipe
 
@@ -63,12 +66,22 @@ def train(recipe: Path, output: Path, seed: int | None, genomes: tuple[Path, ...
     _language_model(resolved, output, recipe.parent)
 
 
+def _told(progress: Progress) -> Callable[[int, float], None]:
+    """What training reports its steps to: the progress, with the loss."""
+
+    def step_done(step: int, loss: float) -> None:
+        progress.note = f"loss {loss:.4g}"
+        progress.update(step - progress.done)
+
+    return step_done
+
+
 def _window_encoder(recipe: WindowRecipe, output: Path, genomes: tuple[Path, ...]) -> None:
     from genoseq.log import Progress
     from genoseq.train.window_run import run_window_training
 
-    with Progress(recipe.steps, unit="steps", label="training") as progress:
-        results = run_window_training(recipe, output, genomes=genomes, report=lambda step, loss: progress.update())
+    with Progress(recipe.steps, unit="steps", label="training", lines=True) as progress:
+        results = run_window_training(recipe, output, genomes=genomes, report=_told(progress))
     click.echo("trials\ttable\tscore\twindows\tedits\tfalse_positive_rate\trecall")
     for trials, tables in results.items():
         for table, rows in tables.items():
@@ -81,8 +94,8 @@ def _language_model(recipe: LanguageRecipe, output: Path, base: Path) -> None:
     from genoseq.log import Progress
     from genoseq.train.language import run_language_training
 
-    with Progress(recipe.steps, unit="steps", label="training") as progress:
-        result = run_language_training(recipe, output, base=base, report=lambda step, loss: progress.update())
+    with Progress(recipe.steps, unit="steps", label="training", lines=True) as progress:
+        result = run_language_training(recipe, output, base=base, report=_told(progress))
     bits_column = "validation_bits" if recipe.objective == "causal" else "validation_bits_of_masked_tokens"
     click.echo(f"model\tparameters\t{bits_column}\tvalidation_16mers_in_training")
     click.echo(f"{recipe.architecture}\t{result.parameters}\t{result.bits:.4f}\t{result.shared:.4f}")

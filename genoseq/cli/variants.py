@@ -51,7 +51,7 @@ def variants(
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.errors import UsageError
     from genoseq.infer.reference import Reference
-    from genoseq.infer.variants import score_variants
+    from genoseq.infer.variants import score_variants, window_size
     from genoseq.infer.vcf import FORMAT, VERSION, annotate, check_records, check_vcf_name, vcf_output
     from genoseq.infer.vcf_source import open_vcf
     from genoseq.log import Progress
@@ -73,8 +73,9 @@ def variants(
             opened_model(model_name, device=device, dtype=dtype, threads=threads) as opened,
         ):
             masked_every = stride_of(stride, opened.model)
+            bases = window_size(opened.model, opened.tokenizer, context=context, left=left, right=right, begin=begin)
             provenance = opened.provenance(
-                reference=os.path.basename(reference), context=context, left=left, right=right, strand=strand, method=method,
+                reference=os.path.basename(reference), context=bases, left=left, right=right, strand=strand, method=method,
                 stride=told_stride(masked_every, opened.model), bos=begin, dtype=dtype,
             )  # fmt: skip
             score = functools.partial(
@@ -82,7 +83,10 @@ def variants(
                 strand=strand, method=method, stride=masked_every, begin=begin, batch_tokens=batch_tokens,
             )  # fmt: skip
             longest = max((genome.length(name) or 0 for name in genome.names), default=0)
-            with vcf_output(output, longest=longest) as sink, Progress(None, unit="records", label="scoring") as progress:
+            with (
+                vcf_output(output, longest=longest) as sink,
+                Progress(None, unit="records", label="scoring", lines=True) as progress,
+            ):
                 done = annotate(
                     source, genome, score, sink, metadata=provenance.described(FORMAT, VERSION),
                     skip_mismatch=skip_mismatch, report=progress.update,

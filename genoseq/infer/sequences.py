@@ -65,7 +65,7 @@ class SequenceFile:
 
 @contextlib.contextmanager
 def sequences_of(stream: ByteStream, reader: TokenReader, *, label: str) -> Iterator[SequenceFile]:
-    """The records of FASTA or FASTQ, with a progress bar.
+    """The records of FASTA or FASTQ, with a progress bar, or lines in the log where nobody is watching.
 
     Args:
         stream: an open file.
@@ -75,5 +75,5 @@ def sequences_of(stream: ByteStream, reader: TokenReader, *, label: str) -> Iter
     Raises:
         InputError: in the loop over records: names the record and the line at fault.
     """
-    with Progress(stream.size, unit="bytes", label=label) as progress:
+    with Progress(stream.size, unit="bytes", label=label, lines=True) as progress:
         yield SequenceFile(stream, progress, reader)

@@ -40,6 +40,7 @@ __all__ = [
     "VariantScore",
     "compare_reference",
     "score_variants",
+    "window_size",
 ]
 
 Method = Literal["likelihood", "marginal"]
@@ -187,6 +188,25 @@ def score_variants(
         done = in_batches(tasks, work.compute, size=lambda task: len(task.row.ids), batch_tokens=batch_tokens)
         for _, group in groupby(done, key=lambda found: found.task.number):
             yield work.scored(list(group))
+
+
+def window_size(
+    model: Net,
+    tokenizer: Any,
+    *,
+    context: int | None = None,
+    left: int | None = None,
+    right: int | None = None,
+    begin: bool = False,
+) -> int:
+    """Bases of the windows that `score_variants` makes with these options, for a single base.
+
+    Raises:
+        UsageError: options that make no sense for this model.
+    """
+    with evaluating(model) as place:
+        around = _context(TokenScorer(model, TokenReader(tokenizer), device=place, begin=begin), context, left, right)
+    return around.left + 1 + around.right
 
 
 def _context(scorer: TokenScorer, context: int | None, left: int | None, right: int | None) -> Context:

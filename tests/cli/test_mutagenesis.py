@@ -79,6 +79,21 @@ def test_region_and_output(run: Run, sequence: Path, tmp_path: Path) -> None:
     same((tmp_path / "t.tsv").read_text(), wanted())
 
 
+@pytest.mark.parametrize(("kind", "told"), [("causal", 1024), ("limited", LIMIT)])
+def test_the_header_says_how_long_windows_were(genoseq: Runner, sequence: Path, kind: str, told: int) -> None:
+    done = genoseq("mutagenesis", sequence, "-m", saved(kind), "--region", "10-11", "-t", 1)
+    assert json.loads(done.out.decode().splitlines()[0].removeprefix("#"))["options"]["context"] == told
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_log_file_is_told_how_far_it_is(run: Run, sequence: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
+    monkeypatch.setattr("genoseq.log.LINE_EVERY", 100.0 if quiet else 0.0)
+    monkeypatch.setattr("genoseq.log.LINE_SHARE", 0.0)
+    said = [line for line in run(sequence, "--region", "10-14").err.splitlines() if "changing: " in line]
+    assert bool(said) is not quiet
+    assert quiet or "changing: 100% of 5 positions" in said[-1]
+
+
 def test_figure(run: Run, sequence: Path, tmp_path: Path) -> None:
     for ending in ("png", "pdf", "svg"):
         assert run(sequence, "--region", "10-30", "--figure", tmp_path / f"f.{ending}").status == 0

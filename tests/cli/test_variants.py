@@ -147,6 +147,18 @@ def test_region(run: Run, genome: Path, calls: Path, tmp_path: Path) -> None:
     assert (missing.status, "has no index, which --region needs" in missing.err) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind", "told"),
+    [([], "causal", 1024), ([], "limited", LIMIT), (["--left", 3, "--right", 5], "causal", 9), (["--context", 21], "causal", 21)],
+)
+def test_the_header_says_how_long_windows_were(
+    genoseq: Runner, genome: Path, calls: Path, arguments: list[object], kind: str, told: int
+) -> None:
+    done = genoseq("variants", genome, calls, "-m", saved(kind), "-t", 1, *arguments)
+    (line,) = (line for line in done.out.decode().splitlines() if line.startswith("##genoseq_variants="))
+    assert json.loads(line.partition("=")[2])["options"]["context"] == told
+
+
 def test_context_left_and_right(run: Run, genome: Path, calls: Path) -> None:
     same(values(run(genome, calls, "--context", 21).out.decode()), expected(context=21))
     same(values(run(genome, calls, "--left", 30, "--right", 10).out.decode()), expected(left=30, right=10))

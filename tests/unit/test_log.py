@@ -154,3 +154,20 @@ def test_progress_goes_to_a_log_line_by_line_if_details_are_asked_for(
     assert len(lines) == verbosity
     for line in lines:
         assert line.startswith("genoseq: mapping: 50% of 10 bytes, ") and line.endswith(" left; 3 reads")
+
+
+@pytest.mark.parametrize(("verbosity", "lines"), [(-1, 0), (0, 17), (1, 19)])
+def test_what_may_take_hours_tells_a_log_without_details_too(
+    verbosity: int, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After half a minute, then whenever a tenth more time has passed; every half minute with details."""
+    configure(verbosity=verbosity)
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    with Progress(600, unit="steps", label="training", stream=io.StringIO(), lines=True) as progress:
+        for _ in range(599):
+            now += 1.0
+            progress.update()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    assert not said or said[0] == "genoseq: training: 5% of 600 steps, 1/s, 9:30 left"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,15 @@ def test_mistakes_are_errors_of_genoseq_and_leave_nothing(recipe: Path, tmp_path
         run(recipe, "-o", tmp_path / "model")
     assert run(recipe, "--seed", -1).exit_code == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "tiny.yaml"]
+
+
+def test_a_log_file_is_told_step_and_loss(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("genoseq.log.LINE_EVERY", 0.0)
+    monkeypatch.setattr("genoseq.log.LINE_SHARE", 0.0)
+    with caplog.at_level(logging.INFO, logger="genoseq"):
+        assert run(recipe, "-o", tmp_path / "model").exit_code == 0
+    said = [text for text in caplog.messages if text.startswith("training: ")]
+    assert [text.partition(" of ")[0] for text in said] == [f"training: {share}%" for share in (20, 40, 60, 80, 100)]
+    assert all("; loss " in text for text in said)
