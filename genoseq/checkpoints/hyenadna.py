@@ -20,7 +20,6 @@ __all__ = ["HyenaDNA", "from_original"]
 LAYER = {
     "emb_dim": "emb_dim",
     "filter_order": "filter_order",
-    "local_order": "short_filter_order",
     "l_max": "max_seq_len",
     "w": "activation_freq",
     "order": "hyena_order",
@@ -28,7 +27,10 @@ LAYER = {
     "dropout": "hyena_dropout",
     "filter_dropout": "hyena_filter_dropout",
 }
-"""Keys of ``layer`` in original configurations, and what the port calls them."""
+"""Keys of ``layer`` in original configurations, and what the port calls them.
+
+``local_order`` is not among them: the original program reads it and always takes short filters of 3. Weights show their length.
+"""
 
 
 class HyenaDNA(Adapter):
@@ -88,9 +90,12 @@ def from_original(values: Mapping[str, Any], found: Found) -> dict[str, Any]:
     path = found.config_path or found.weights.path
     if layer.get("_name_", "hyena") != "hyena":
         raise InputError(f"layer is {layer['_name_']!r}: genoseq reads HyenaDNA nets, whose layers are hyena", path=path)
-    for key, value in (("modulate", True), ("bidirectional", False), ("normalized", False)):
+    for key, value in (("modulate", True), ("bidirectional", False), ("normalized", False), ("shift", 0.05)):
         if layer.get(key, value) != value:
             raise InputError(f"layer.{key} is {layer[key]}: HyenaDNA nets have {value}", path=path)
+    for key, only in (("layer_norm_epsilon", 1e-5), ("attn_layer_idx", None)):
+        if values.get(key) not in (None, [], only):
+            raise InputError(f"{key} is {values[key]}: HyenaDNA nets have {only or 'no attention'}", path=path)
     plain = ("d_model", "n_layer", "d_inner", "vocab_size", "embed_dropout", "pad_vocab_size_multiple", "num_labels")
     own = {key: values[key] for key in plain if key in values}
     own |= {ours: layer[theirs] for theirs, ours in LAYER.items() if theirs in layer}

@@ -146,12 +146,27 @@ def test_hyenadna_original_head(tmp_path: Path) -> None:
     check(tmp_path, net)
 
 
-@pytest.mark.parametrize("change", [{"modulate": False}, {"_name_": "mha"}, {"bidirectional": True}])
+@pytest.mark.parametrize("change", [{"modulate": False}, {"_name_": "mha"}, {"bidirectional": True}, {"shift": 0.1}])
 def test_hyenadna_original_of_another_kind(tmp_path: Path, change: dict[str, Any]) -> None:
     torch.save({"state_dict": original(make("hyenadna", "causal_lm"), checkpointed=False)}, tmp_path / "weights.ckpt")
     (tmp_path / "config.json").write_text(json.dumps({**ORIGINAL, "layer": {**ORIGINAL["layer"], **change}}))  # type: ignore[dict-item]
     with pytest.raises(InputError, match=r"config\.json: layer"):
         genoseq.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"layer_norm_epsilon": 1e-3}, {"attn_layer_idx": [1]}], ids=str)
+def test_hyenadna_original_with_parts_of_another_net(tmp_path: Path, change: dict[str, Any]) -> None:
+    torch.save({"state_dict": original(make("hyenadna", "causal_lm"), checkpointed=False)}, tmp_path / "weights.ckpt")
+    (tmp_path / "config.json").write_text(json.dumps(ORIGINAL | change))
+    with pytest.raises(InputError, match=f"{next(iter(change))} is .*: HyenaDNA nets have"):
+        genoseq.load(tmp_path)
+
+
+def test_hyenadna_original_says_a_length_of_short_filters_that_it_does_not_take(tmp_path: Path) -> None:
+    net = make("hyenadna", "causal_lm")
+    torch.save({"state_dict": original(net, checkpointed=False)}, tmp_path / "weights.ckpt")
+    (tmp_path / "config.json").write_text(json.dumps({**ORIGINAL, "layer": {**ORIGINAL["layer"], "local_order": 7}}))  # type: ignore[dict-item]
+    check(tmp_path, net)
 
 
 def test_hyenadna_of_order_three_without_configuration(tmp_path: Path, write_checkpoint: Writer) -> None:
