@@ -64,6 +64,7 @@ def test_options(genoseq: Runner, folder: Path) -> None:
         (["new.fa", "--to", "new.fa"], 1, "sequences of different lengths and no gaps"),
         (["family.a3m", "--to", "family.a3m", "-o", "family.a3m"], 2, "is an input"),
         (["empty.fa", "--to", "family.a3m"], 1, "no sequences to align"),
+        (["genes.fa", "--to", "family.a3m"], 1, "genes.fa: holds nucleotides, expected proteins; translate the sequences first"),
         (["-", "--to", "-"], 2, "only one of SEQUENCES and --to"),
     ],
 )
@@ -71,6 +72,7 @@ def test_bad_input(
     genoseq: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int, message: str
 ) -> None:
     (folder / "empty.fa").write_text("")
+    (folder / "genes.fa").write_text(f">gene\n{'ATGGCACGTTAA' * 20}\n")
     monkeypatch.chdir(folder)
     done = genoseq("family", "align", *arguments)
     assert done.status == status and message in done.err and "Traceback" not in done.err

@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records += [("short", ROWS[16][:30])] + [(f"other{i}", row) for i, row in enumerate(other)]
     (made / "db.fa").write_text("".join(f">{name}\n{row}\n" for name, row in records))
     (made / "db.fa.gz").write_bytes(gzip.compress((made / "db.fa").read_bytes()))
+    (made / "genes.fa").write_text(f">gene\n{'ATGGCACGTTAA' * 20}\n")
     (made / "wt.fa").write_text(f">wt/21-100 my protein\n{ROWS[0]}\n")
     (made / "family.a3m").write_text("".join(f">r{i}\n{row}\n" for i, row in enumerate([ROWS[0], *ROWS[15:30]])))
     (made / "family.fa").write_text((made / "family.a3m").read_text().replace("r0", "r0/5-84"))
@@ -95,6 +96,8 @@ def test_options(genoseq: Runner, folder: Path) -> None:
         (["wt.fa", "db.fa", "-o", "x", "--hits", "x"], 2, "two outputs have the same name"),
         (["wt.fa", "db.fa", "--hits", "-"], 2, "both"),
         (["-", "-"], 2, "only one of QUERY and DATABASE"),
+        (["wt.fa", "genes.fa"], 1, "genes.fa: holds nucleotides, expected proteins; translate the sequences first"),
+        (["genes.fa", "db.fa"], 1, "genes.fa: holds nucleotides, expected proteins"),
         (["family.a3m", "db.fa", "--wild-type", "nobody"], 1, "no row is named 'nobody'"),
     ],
 )

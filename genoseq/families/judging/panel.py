@@ -39,6 +39,7 @@ from genoseq.families.alphabet import AMINO_ACIDS, GAP, decode
 from genoseq.families.judging.composition import amino_acid_counts, divergence, length_distance, low_complexity, tandem_repeat
 from genoseq.families.judging.covariance import Strongest, correlation, resampled_correlations, strongest, word_correlation
 from genoseq.families.judging.hmm_scores import score_proteins
+from genoseq.log import counted
 
 __all__ = ["ANCHORS", "Limits", "Line", "Measured", "Panel", "Yardstick", "anchors", "judge", "make_panel"]
 
@@ -136,7 +137,10 @@ class Yardstick:
             raise InputError(f"the train alignment has {train.length} columns, the held-out one {held_out.length}")
         for name, alignment in (("train", train), ("held-out", held_out)):
             if len(alignment) < LEAST:
-                raise InputError(f"there are {len(alignment)} {name} sequences, expected at least {LEAST}")
+                raise InputError(
+                    f"too little to measure against: {counted(len(alignment), f'{name} sequence')}, expected at least {LEAST}",
+                    remedy="split the family anew, with another share to hold out",
+                )
         order = np.random.default_rng(seed).permutation(len(held_out))
         half = len(held_out) // 2
         return cls(train, held_out, np.sort(order[:half]), np.sort(order[half:]), seed)

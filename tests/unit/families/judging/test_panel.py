@@ -161,7 +161,7 @@ def test_bad_sets(yardstick: Yardstick, parts: tuple[Alignment, Alignment]) -> N
         make_panel(yardstick, rows[:5], ["A"])
     with pytest.raises(UsageError, match="anchor"):
         make_panel(yardstick, rows[:5], name=ANCHORS[0])
-    with pytest.raises(InputError, match="3 held-out sequences"):
+    with pytest.raises(InputError, match="measure against: 3 held-out sequences, expected at least 10; split the family anew"):
         Yardstick.of(parts[0], parts[1].subset(np.arange(3)))
     with pytest.raises(InputError, match="60 columns, the held-out one 59"):
         narrow = clustered_family(length=59)
