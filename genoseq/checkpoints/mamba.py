@@ -45,7 +45,7 @@ FIRST = {**LAYER, "time_step_rank": "dt_rank", "time_step_scale": "dt_scale", "t
 SECOND = {**LAYER, "head_dim": "headdim", "n_groups": "ngroups", "chunk_size": "chunk_size", "time_step_limit": "dt_limit"}
 
 
-OTHER_LAYERS = ("attn_layer_idx", "attn_cfg", "d_intermediate")
+OTHER_LAYERS = ("attn_layer_idx", "attn_cfg")
 
 
 class Mamba(Adapter):
@@ -123,11 +123,11 @@ def from_transformers(values: Mapping[str, Any], *, second: bool, found: Found) 
 
 
 def _check_plain(values: Mapping[str, Any], found: Found) -> None:
-    """Refuse what the authors' class has and genoseq's has not: attention and feed-forward layers in between."""
+    """Refuse what the authors' class has and genoseq's has not: attention layers in between."""
     for key in OTHER_LAYERS:
         if values.get(key):
             raise InputError(
-                f"{key} is {values[key]}: genoseq reads Mamba nets without attention and feed-forward layers",
+                f"{key} is {values[key]}: genoseq reads Mamba nets without attention layers",
                 path=found.config_path or found.weights.path,
             )
 
@@ -147,6 +147,9 @@ def _inferred(found: Found) -> dict[str, Any]:
         "n_layer": count_layers(list(weights), r"layers\.(\d+)\."),
         "rms_norm": not found.has(r"(^|\.)norm_f\.bias$"),
     }
+    after = next((name for name in weights if name.endswith("layers.0.mlp.fc2.weight")), None)
+    if after is not None:
+        values["d_intermediate"] = weights.shape(after)[1]
     if not {"A_log", "conv1d.weight", "out_proj.weight"} <= first.keys():
         return values
     inner = first["out_proj.weight"][1]

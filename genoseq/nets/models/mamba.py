@@ -1,8 +1,8 @@
 """Mamba and Mamba-2 language models (Gu & Dao 2023; Dao & Gu 2024).
 
 Configuration keys and parameter names are those of the authors' ``mamba_ssm``; checkpoints in the layout of transformers load too
-(see ``checkpoints``). Blocks are ``x + mixer(norm(x))``; nets with attention or feed-forward layers between them (the authors'
-``attn_layer_idx`` and ``d_intermediate``) are hybrids, see ``hybrid``.
+(see ``checkpoints``). Blocks are ``x + mixer(norm(x))``, with a feed-forward layer after it where ``d_intermediate`` says so;
+nets with attention between them (the authors' ``attn_layer_idx``) are hybrids, see ``hybrid``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from genoseq.errors import UsageError
 from genoseq.nets.base import Net, NetConfig, real_positions
 from genoseq.nets.heads import CausalLM, SequenceHead, TokenHead
+from genoseq.nets.layers.feedforward import GatedFeedForward
 from genoseq.nets.layers.mamba import Mamba
 from genoseq.nets.layers.mamba2 import Mamba2
 from genoseq.nets.layers.norms import RMSNorm
 from genoseq.nets.outputs import BackboneOutput
-from genoseq.nets.segments import map_segments
+from genoseq.nets.segments import add_segments, map_segments
 
 __all__ = [
     "MambaConfig",
@@ -35,12 +36,15 @@ __all__ = [
 MIXERS = {"Mamba1": Mamba, "Mamba2": Mamba2}
 KERNEL_CHOICES = ("layer", "use_fast_path", "use_mem_eff_path")
 """Keys of ``ssm_cfg`` that are no arguments of a layer."""
+INNER_MULTIPLE = 128
+"""The feed-forward's inner width is rounded up to a multiple of this, as in the authors' code."""
 
 
 class MambaConfig(NetConfig):
     """Configuration with the keys of ``mamba_ssm``; defaults are those of its class.
 
     Args:
+        d_intermediate: inner width of a gated feed-forward layer (SiLU) in every block; 0 for none.
         ssm_cfg: ``layer`` (``Mamba1`` or ``Mamba2``) and arguments of that layer.
         norm_epsilon: of all norms.
     """
@@ -48,6 +52,7 @@ class MambaConfig(NetConfig):
     model_type = "genoseq_mamba"
 
     d_model: int = 2560
+    d_intermediate: int = 0
     n_layer: int = 64
     vocab_size: int = 50277
     ssm_cfg: dict[str, Any] | None = None
@@ -84,7 +89,7 @@ class MambaConfig(NetConfig):
 
 
 class MambaBlock(GradientCheckpointingLayer):
-    """``x + mixer(norm(x))``."""
+    """``h = x + mixer(norm(x))``, then ``h + mlp(norm2(h))`` where the configuration has a feed-forward layer."""
 
     def __init__(self, config: MambaConfig) -> None:
         super().__init__()
@@ -93,13 +98,23 @@ class MambaBlock(GradientCheckpointingLayer):
         options = {name: value for name, value in values.items() if name not in KERNEL_CHOICES}
         self.norm = _norm(config)
         self.mixer = mixer(d_model=config.d_model, **options)
+        self.norm2: nn.Module | None = None
+        self.mlp: GatedFeedForward | None = None
+        if config.d_intermediate:
+            inner = -(-config.d_intermediate // INNER_MULTIPLE) * INNER_MULTIPLE
+            self.norm2 = _norm(config)
+            self.mlp = GatedFeedForward(d_model=config.d_model, d_inner=inner, names=("fc1", "fc2"), gate_first=False)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, cache: Any | None = None, use_cache: bool = False
     ) -> tuple[Tensor, Any | None]:
         """New residual stream ``(B, L, D)`` and the cache."""
         y, cache = self.mixer(map_segments(self.norm, x), mask=mask, cache=cache, use_cache=use_cache)
-        return (x + y if torch.is_grad_enabled() else x.add_(y)), cache
+        x = x + y if torch.is_grad_enabled() else x.add_(y)
+        norm, mlp = self.norm2, self.mlp
+        if norm is not None and mlp is not None:
+            x = add_segments(x, lambda part: mlp(norm(part)))
+        return x, cache
 
 
 class MambaNet(Net):
@@ -114,8 +129,11 @@ class MambaNet(Net):
         """The authors' initialisation: output projections scaled by the number of residual branches."""
         super()._init_weights(module)
         if isinstance(module, MambaBlock) and self.config.rescale_prenorm_residual:
-            bound = 1 / math.sqrt(module.mixer.out_proj.in_features * self.config.n_layer)
-            init.uniform_(module.mixer.out_proj.weight, -bound, bound)
+            ends = [end for name, end in module.named_modules() if name in ("mixer.out_proj", "mlp.fc2")]
+            for end in ends:
+                if isinstance(end, nn.Linear):
+                    bound = 1 / math.sqrt(end.in_features * len(ends) * self.config.n_layer)
+                    init.uniform_(end.weight, -bound, bound)
 
 
 class MambaModel(MambaNet):

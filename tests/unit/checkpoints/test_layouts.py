@@ -288,7 +288,24 @@ def test_mamba_of_transformers_itself(tmp_path: Path, kind: str) -> None:
     torch.testing.assert_close(logits(ours), logits(theirs), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("change", [{"attn_layer_idx": [1]}, {"d_intermediate": 64}])
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("with_config", [True, False])
+def test_mamba_with_feed_forward_layers(tmp_path: Path, write_checkpoint: Writer, layer: int, with_config: bool) -> None:
+    net = make("genoseq_mamba", "causal_lm", ssm_cfg=LAYERS[layer], d_intermediate=100)
+    state = state_of(net)
+    assert state["backbone.layers.1.mlp.fc1.weight"].shape == (256, 16)
+    config = {
+        "d_model": 16,
+        "n_layer": 2,
+        "vocab_size": 24,
+        "ssm_cfg": LAYERS[layer],
+        "d_intermediate": 100,
+        "attn_layer_idx": [],
+    }
+    check(write_checkpoint(tmp_path, state, config if with_config else None, file="pytorch_model.bin"), net)
+
+
+@pytest.mark.parametrize("change", [{"attn_layer_idx": [1]}])
 def test_mamba_with_other_layers_in_between(tmp_path: Path, write_checkpoint: Writer, change: dict[str, Any]) -> None:
     net = make("genoseq_mamba", "causal_lm")
     config = {"d_model": 16, "n_layer": 2, "vocab_size": 24, "ssm_cfg": LAYERS[0], **change}

@@ -54,6 +54,25 @@ def test_the_authors_numbers(case: str) -> None:
 
 
 @pytest.mark.parametrize("layer", SSM)
+@pytest.mark.parametrize("rms_norm", [True, False])
+@torch.no_grad()
+def test_feed_forward_layers_are_the_authors_equation(layer: str, rms_norm: bool) -> None:
+    net, ids = build(layer, d_intermediate=40, rms_norm=rms_norm), tokens(2, 30)
+    for value in net.parameters():
+        value += 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel()))
+    x = net.backbone.embedding(ids)
+    for block in net.backbone.layers:
+        h = x + block.mixer(block.norm(x))[0]
+        up, gate = (block.norm2(h) @ block.mlp.fc1.weight.T).chunk(2, dim=-1)
+        assert up.shape[-1] == 128
+        x = h + (up * gate * torch.sigmoid(gate)) @ block.mlp.fc2.weight.T
+    expected = net.backbone.norm_f(x) @ net.lm_head.weight.T
+    torch.testing.assert_close(net(ids).logits, expected, rtol=1e-5, atol=1e-5)
+    cache = net(ids[:, :13], use_cache=True).cache
+    torch.testing.assert_close(net(ids[:, 13:], cache=cache).logits, expected[:, 13:], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", SSM)
 @pytest.mark.parametrize("pieces", [(7, 1, 1, 20), (29,), (1, 28), (16, 13)])
 def test_pieces_give_what_the_whole_gives(layer: str, pieces: tuple[int, ...]) -> None:
     net, ids = build(layer), tokens(2, 29)
