@@ -70,12 +70,15 @@ def uncalibrated(channels: int, classes: int) -> Calibration:
     return Calibration(slopes, np.zeros(classes), 0)
 
 
-def fit_calibration(features: Floats, labels: NDArray[np.int64], *, start: Calibration) -> Calibration:
-    """The most likely weights.
+def fit_calibration(
+    features: Floats, labels: NDArray[np.int64], *, weights: Floats | None = None, start: Calibration
+) -> Calibration:
+    """The most likely weights of the evidence.
 
     Args:
         features: ``(n, classes, f)``, see :func:`evidence`.
         labels: classes that the sequences belong to, ``(n,)``.
+        weights: what each sequence counts, ``(n,)``; all alike unless given.
         start: what to return if there is nothing to learn from.
     """
     from scipy.optimize import minimize  # type: ignore[import-untyped]
@@ -84,16 +87,18 @@ def fit_calibration(features: Floats, labels: NDArray[np.int64], *, start: Calib
     if n == 0 or len(np.unique(labels)) < 2:
         return start
     own = np.arange(n)
+    shares = np.full(n, 1 / n) if weights is None else weights / weights.sum()
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        logits = features @ weights[:width] + weights[width:]
+    def loss(found: Floats) -> tuple[float, Floats]:
+        logits = features @ found[:width] + found[width:]
         logits -= logits.max(axis=1, keepdims=True)
         p = np.exp(logits)
         totals = p.sum(axis=1, keepdims=True)
-        value = -(logits[own, labels] - np.log(totals[:, 0])).mean() + PULL * (weights @ weights) / 2
+        value = -shares @ (logits[own, labels] - np.log(totals[:, 0])) + PULL * (found @ found) / 2
         p /= totals
         p[own, labels] -= 1
-        slope = np.concatenate([np.einsum("nk,nkf->f", p, features), p.sum(axis=0)]) / n + PULL * weights
+        p *= shares[:, None]
+        slope = np.concatenate([np.einsum("nk,nkf->f", p, features), p.sum(axis=0)]) + PULL * found
         return float(value), slope
 
     bounds = [(0, None)] * width + [(None, None)] * classes

@@ -82,7 +82,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     Probabilities are calibrated on sequences that were held out: in turn, parts of the training set are taken out of the counts
     and scored, once at random and once by homology groups, whole and as pieces of either strand. So they fit sequences
-    with close relatives in the training set and those with none, genes and reads.
+    with close relatives in the training set and those with none, genes and reads. Relatives are not independent observations:
+    a sequence of a homology group of ``n`` counts as ``1 / sqrt(n)``, between one each and one a group.
 
     Results do not depend on the number of threads, nor on which sequences are given together.
 
@@ -305,6 +306,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._held_out = _Scores(np.empty((0, len(self.channels_), len(classes))), np.empty((0, len(self.channels_)), np.int64))
         self._held_out_labels = np.empty(0, np.int64)
         self._held_out_known = np.empty(0, np.bool_)
+        self._held_out_weights = np.empty(0)
 
     def _learn(self, sequences: list[bytes], labels: NDArray[Any]) -> None:
         flat = letters(sequences, protein=self.mode == "protein")
@@ -321,8 +323,10 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def _calibrate(self, sequences: list[bytes], flat: Flat, labels: NDArray[np.int64]) -> None:
         """Score sequences that are taken out of the counts for the time, and fit probabilities and novelty to that."""
         rng = np.random.default_rng(self.random_state)
-        bits, symbols, owners, known = [], [], [], []
-        for fold, is_random in self._folds(sequences, labels):
+        bits, symbols, owners, known, weights = [], [], [], [], []
+        groups = None if self.mode == "protein" else homology_groups(sequences, threads=self.n_jobs)
+        shares = np.ones(len(labels)) if groups is None else np.bincount(groups)[groups] ** -0.5
+        for fold, is_random in self._folds(labels, groups):
             counts = self.class_counts_ - np.bincount(labels[fold], minlength=len(self.classes_))
             part = flat.take(fold)
             pieces = _pieces(part, rng, reverse=self.strands == "both" and self.mode != "protein")
@@ -335,6 +339,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                 symbols.append(scores.symbols[use])
                 owners.append(labels[fold][use])
                 known.append(np.full(int(use.sum()), is_random))
+                weights.append(shares[fold][use])
             for channel in self.channels_:
                 channel.change(part, labels[fold], by=1, threads=self.n_jobs)
         if bits:
@@ -344,19 +349,21 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             )
             self._held_out_labels = np.concatenate([self._held_out_labels, *owners])[-ROWS:]
             self._held_out_known = np.concatenate([self._held_out_known, *known])[-ROWS:]
+            self._held_out_weights = np.concatenate([self._held_out_weights, *weights])[-ROWS:]
         self._settle()
 
     def _settle(self) -> None:
         """Fit probabilities and novelty to the held-out scores."""
         scores, labels, known = self._held_out, self._held_out_labels, self._held_out_known
         start = uncalibrated(len(self.channels_), len(self.classes_))
-        self.calibration_ = fit_calibration(evidence(scores.bits, scores.symbols), labels, start=start)
+        features = evidence(scores.bits, scores.symbols)
+        self.calibration_ = fit_calibration(features, labels, weights=self._held_out_weights, start=start)
         if not self.calibration_.rows:
             log.warning("too few sequences to hold any out: probabilities are not calibrated")
         lengths = scores.symbols[known, 0]
         self.novelty_ = fit_novelty(scores.bits[known, 0].min(axis=1) / np.maximum(lengths, 1), lengths)
 
-    def _folds(self, sequences: list[bytes], labels: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
+    def _folds(self, labels: NDArray[np.int64], groups: NDArray[np.int64] | None) -> Iterator[tuple[NDArray[np.int64], bool]]:
         """Sequences to hold out together, and whether they are a random part (else whole homology groups)."""
         folds, seed = min(self.calibration_folds, len(labels) // 2), self.random_state
         if folds < 2:
@@ -368,10 +375,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             strata[strata < 0] = np.bincount(labels).argmax()
         for _, held in StratifiedKFold(folds, shuffle=True, random_state=seed).split(nothing, strata):
             yield held, True
-        if self.mode == "protein":
-            return
-        groups = homology_groups(sequences, threads=self.n_jobs)
-        if len(np.unique(groups)) < folds:
+        if groups is None or len(np.unique(groups)) < folds:
             return
         for _, held in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(nothing, strata, groups):
             if len(held):

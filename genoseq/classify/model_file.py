@@ -28,7 +28,7 @@ from genoseq.outputs import refusal, whole_file
 
 __all__ = ["FORMAT", "VERSION", "load_classifier", "save_classifier"]
 
-FORMAT, VERSION = "genoseq.classifier", 2
+FORMAT, VERSION = "genoseq.classifier", 3
 LONGEST_HEADER = 100_000_000
 ALIGNED = 64
 AGAIN = "fit the model again with `genoseq classify fit`"
@@ -132,6 +132,7 @@ def _tensors(model: ContextMixtureClassifier) -> dict[str, NDArray[Any]]:
         "held_out.symbols": held.symbols,
         "held_out.labels": model._held_out_labels,
         "held_out.known": model._held_out_known.astype(np.uint8),
+        "held_out.weights": model._held_out_weights,
     }
     for channel in model._fitted():
         tensors |= {f"{channel.name}.{name}": one for name, one in channel.tensors().items()}
@@ -157,6 +158,7 @@ def _fill(model: ContextMixtureClassifier, content: dict[str, Any], tensors: dic
     )
     model._held_out_labels = tensors["held_out.labels"]
     model._held_out_known = tensors["held_out.known"].astype(np.bool_)
+    model._held_out_weights = tensors["held_out.weights"]
 
 
 def _classes_out(classes: NDArray[Any]) -> dict[str, Any]:

@@ -31,6 +31,17 @@ def test_probabilities_become_right():
     assert fitted.rows == 3000
 
 
+def test_a_sequence_of_weight_two_counts_as_two():
+    bits, symbols, labels = overconfident(300, 3, times=3)
+    features, start = evidence(bits, symbols), uncalibrated(1, 3)
+    weights = np.where(np.arange(300) < 100, 2.0, 1.0)
+    twice = np.concatenate([np.arange(100), np.arange(300)])
+    weighted = fit_calibration(features, labels, weights=weights, start=start)
+    repeated = fit_calibration(features[twice], labels[twice], start=start)
+    np.testing.assert_allclose(weighted.slopes, repeated.slopes, atol=1e-3)
+    assert np.abs(weighted.slopes - fit_calibration(features, labels, start=start).slopes).max() > 0.01
+
+
 def test_without_calibration_a_bit_is_a_factor_of_two():
     p = probabilities(uncalibrated(1, 2).logits(np.array([[[10.0, 13.0]]]), np.array([[20]])))
     np.testing.assert_allclose(p, [[8 / 9, 1 / 9]])

@@ -99,7 +99,7 @@ def test_a_changed_number_is_found(saved: Path) -> None:
 
 def test_another_version_and_another_format_are_refused(saved: Path) -> None:
     with pytest.raises(
-        IndexFormatError, match=r"has version 1 of the format, this genoseq .* reads version 2.*fit the model again"
+        IndexFormatError, match=r"has version 1 of the format, this genoseq .* reads version 3.*fit the model again"
     ):
         load_classifier(edited(saved, version="1"))
     with pytest.raises(IndexFormatError, match="is no classifier"):
