@@ -29,10 +29,11 @@ from genoseq.classify.benchmark import (
     write_report,
     write_results,
 )
-from genoseq.classify.benchmark.pruned import PrunedNCD
+from genoseq.classify.benchmark.pruned import PRUNED, PrunedNCD
 from genoseq.classify.benchmark.runs import error_by_chance
 from genoseq.classify.homology import homology_groups
 from genoseq.classify.ncd import NCDClassifier
+from genoseq.classify.sequences import SequenceInputError
 from genoseq.classify.settings import SETTINGS, load_setting, read_labelled
 from genoseq.errors import InputError, UsageError
 from genoseq.evaluate.records import load_record, save_record
@@ -233,7 +234,13 @@ def test_ties_and_folds_are_recorded(data: Path) -> None:
     assert run_method(plan, "kmer-8-nb", "A").ties == ()
 
 
-@pytest.mark.parametrize("compressor", ["gzip", "bz2", "lzma", "brotli", "zstd"])
+def test_zstd_is_not_pruned() -> None:
+    with pytest.raises(SequenceInputError, match="no pair can be left out with 'zstd'"):
+        PrunedNCD.published("zstd").fit(["ACGT" * 9, "TTGC" * 9], ["a", "b"])
+    assert "zstd-ncd" in METHODS and "zstd-ncd-pruned" not in METHODS
+
+
+@pytest.mark.parametrize("compressor", PRUNED)
 def test_pairs_that_cannot_be_nearest_change_nothing(compressor: str) -> None:
     if compressor == "brotli":
         pytest.importorskip("brotli")
