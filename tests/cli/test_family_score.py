@@ -55,7 +55,7 @@ def test_columns_and_order_are_kept(genoseq: Runner, folder: Path) -> None:
     metadata, rows = rows_of(out.read_text(), ",")
     assert metadata["format"] == "genoseq.family-scores"
     assert metadata["kind"] == "ensemble"
-    assert list(rows[0]) == ["mutant", "note", "DMS_score", "score", "score_potts", "score_pssm"]
+    assert list(rows[0]) == ["mutant", "note", "DMS_score", "score", "score_nearest", "score_potts", "score_pssm"]
     assert [row["note"] for row in rows] == ["a, b", "c", "", "again"]
     assert rows[0]["score"] == rows[3]["score"]
     assert float(rows[1]["score_potts"]) > float(rows[0]["score_potts"])  # the pair belongs together
@@ -76,7 +76,7 @@ def test_a_saved_model_scores_the_same(genoseq: Runner, folder: Path) -> None:
     assert kept.read_bytes() == model.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["potts", "pssm", "site", "profile"])
+@pytest.mark.parametrize("kind", ["potts", "pssm", "nearest", "site", "profile"])
 def test_kinds(genoseq: Runner, folder: Path, kind: str) -> None:
     model = folder / "a.model"
     assert genoseq("family", "fit", folder / "family.a3m", "-o", model, "--kind", kind, *QUICK).status == 0

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "device_option", "fit_options", "fit_settings", "kind_option"]
 
-KINDS = ("ensemble", "potts", "pssm", "site", "profile")
+KINDS = ("ensemble", "potts", "pssm", "nearest", "site", "profile")
 
 kind_option = click.option(
     "--kind",
     type=click.Choice(KINDS),
-    help="ensemble: Potts model and PSSM by mean rank, a profile HMM for insertions and deletions. Default: ensemble.",
+    help="ensemble: Potts model, PSSM and nearest homologues by mean rank, a profile HMM for insertions and deletions. "
+    "Default: ensemble.",
 )
 device_option = click.option(
     "--device", default="cpu", show_default=True, metavar="DEVICE", help="Where the Potts model is fitted: cpu, or cuda."

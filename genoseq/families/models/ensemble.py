@@ -63,7 +63,7 @@ class EnsembleModel(FamilyModel):
     """The mean rank of several models of one wild type.
 
     Attributes:
-        members: by name, in order.
+        members: by name, in alphabetical order.
         weights: of the members' ranks, by name; equal unless given.
         indels: scores whole sequences of another length than the wild type's, and nothing else; None: those are NaN.
         sampler: draws new members, and nothing else; None: the model draws none.
@@ -94,7 +94,7 @@ class EnsembleModel(FamilyModel):
             raise UsageError("the weights of an ensemble are above 0")
         settings |= {name: {"kind": one.kind, **one.focus.settings} for name, one in others.items()}
         super().__init__(Focus(first.wild_type, first.start, first.focus.modelled, first.focus.alignment_sha256, settings))
-        self.members = dict(members)
+        self.members = dict(sorted(members.items()))  # as a file keeps them
         self.weights: dict[str, float] = settings["weights"]
         self.indels = indels
         self.sampler = sampler
@@ -117,7 +117,7 @@ class EnsembleModel(FamilyModel):
     def combine(self, scores: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The ensemble's scores of those of its members, of any one shape."""
         ranks = [self._scales[name](scores[name]) - self._scales[name](np.zeros(1))[0] for name in self.members]
-        mean: NDArray[np.float64] = np.average(ranks, axis=0, weights=list(self.weights.values()))
+        mean: NDArray[np.float64] = np.average(ranks, axis=0, weights=[self.weights[name] for name in self.members])
         return mean
 
     def single_scores(self) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from genoseq.families.alignments.filtering import filter_alignment
 from genoseq.families.alphabet import GAP
 from genoseq.families.models.ensemble import EnsembleModel
 from genoseq.families.models.model import FamilyModel
+from genoseq.families.models.nearest import fit_nearest
 from genoseq.families.models.potts import PottsModel, fit_potts_model
 from genoseq.families.models.potts_fit import PottsSettings
 from genoseq.families.models.profile import fit_profile
@@ -25,9 +26,9 @@ __all__ = ["FitSettings", "Kind", "fit_model"]
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["ensemble", "potts", "pssm", "site", "profile"]
+Kind = Literal["ensemble", "potts", "pssm", "nearest", "site", "profile"]
 SHALLOW = 1.0  # effective sequences a column; below, couplings are hardly determined (Hopf et al. 2017)
-WEIGHTS = {"potts": 2.0, "pssm": 1.0}
+WEIGHTS = {"potts": 2.0, "pssm": 1.0, "nearest": 1.0}
 """Of the ensemble: the Potts model knows what the columns say alone, too, and is the better one on most proteins."""
 
 
@@ -59,8 +60,9 @@ def fit_model(
 ) -> FamilyModel:
     """A fitted model.
 
-    ``ensemble`` is the mean rank of the Potts model (weight 2) and the PSSM (weight 1), with a profile HMM for insertions and
-    deletions: one sees interactions in the whole family, the other what close homologues tolerate.
+    ``ensemble`` is the mean rank of the Potts model (weight 2), the PSSM and the nearest homologues (weight 1 each), with a
+    profile HMM for insertions and deletions: the first sees interactions in the whole family, the second what close homologues
+    tolerate, the third how near the homologues are that carry a letter.
 
     Args:
         alignment: as it was read; its rows are filtered here.
@@ -70,7 +72,7 @@ def fit_model(
         threads: on the CPU; they change no result.
 
     Raises:
-        UsageError: an unknown kind; an ensemble or PSSM of an alignment without wild type; a sampler for another kind.
+        UsageError: an unknown kind; a model that needs the wild type of an alignment without; a sampler for another kind.
         InputError: nothing to learn from: one row, or no columns to model.
     """
     settings = settings or FitSettings()
@@ -80,7 +82,7 @@ def fit_model(
         raise UsageError(f"a model of kind {kind} has no sampler beside it: only an ensemble has")
     if not alignment.modelled.any():
         raise InputError("the alignment has no column to model")
-    if kind in ("ensemble", "pssm") and alignment.query is None:
+    if kind in ("ensemble", "pssm", "nearest") and alignment.query is None:
         raise UsageError(
             f"a model of kind {kind} needs the wild type, and the alignment has none: "
             "say which row it is (--wild-type NAME), or choose potts"
@@ -92,6 +94,7 @@ def fit_model(
         "pssm": lambda: fit_pssm(
             rows, min_identity=settings.pssm_identity, weight_identity=settings.weight_identity, threads=threads
         ),
+        "nearest": lambda: fit_nearest(rows, weight_identity=settings.weight_identity, threads=threads),
         "site": lambda: fit_site(rows, weight_identity=settings.weight_identity, threads=threads),
         "profile": lambda: fit_profile(rows),
     }

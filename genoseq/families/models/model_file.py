@@ -27,6 +27,7 @@ AGAIN = "fit it again with `genoseq family fit`"
 KINDS = {
     "autoregressive": "genoseq.families.models.autoregressive:AutoregressiveModel",
     "ensemble": "genoseq.families.models.ensemble:EnsembleModel",
+    "nearest": "genoseq.families.models.nearest:NearestModel",
     "potts": "genoseq.families.models.potts:PottsModel",
     "pssm": "genoseq.families.models.pssm:PSSMModel",
     "site": "genoseq.families.models.site:SiteModel",

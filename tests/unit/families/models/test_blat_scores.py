@@ -33,7 +33,7 @@ def correlation(alignment: Alignment, kind: Kind) -> float:
     return float(spearmanr(model.score_variants(table.variants), np.array(table.measured["DMS_score"])).statistic)
 
 
-@pytest.mark.parametrize(("kind", "least"), [("site", 0.62), ("pssm", 0.65), ("profile", 0.62)])
+@pytest.mark.parametrize(("kind", "least"), [("site", 0.62), ("pssm", 0.65), ("nearest", 0.65), ("profile", 0.62)])
 def test_models_of_columns(alignment: Alignment, kind: Kind, least: float) -> None:
     assert correlation(alignment, kind) > least
 
@@ -45,5 +45,5 @@ def test_potts_and_ensemble(alignment: Alignment) -> None:
     model = fit_model(alignment, threads=2)
     measured = table.measured["DMS_score"]
     assert table.variants is not None
-    assert spearmanr(model.score_variants(table.variants), measured).statistic > 0.70
+    assert spearmanr(model.score_variants(table.variants), measured).statistic > 0.705
     assert spearmanr(model.members["potts"].score_variants(table.variants), measured).statistic > 0.695  # type: ignore[attr-defined]

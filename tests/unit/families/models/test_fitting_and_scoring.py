@@ -117,7 +117,7 @@ def test_sequences_of_all_lengths(model):
     assert found.score[2] == model.score_sequences([model.wild_type[1:]])[0]
     assert np.isnan(found.score[3:]).all()  # a deletion before the alignment, a residue that is not known
     assert (found.outside, found.lengths) == (1, 1)
-    assert set(found.members) == {"potts", "pssm"}
+    assert set(found.members) == {"potts", "pssm", "nearest"}
 
 
 def test_remnants_of_the_protein_are_told(model, caplog):
