@@ -17,7 +17,7 @@ __all__ = ["Progress", "announce", "configure", "counted"]
 
 REDRAW = 0.2  # seconds between two drawings of a bar
 LINE_EVERY = 30.0  # seconds between two lines about progress in a log
-LINE_SHARE = 0.1  # of the time so far, between two lines that are there without -v: some sixty in a day
+LINE_SHARE = 0.1  # of the time so far, between two lines without -v: some sixty in a day
 WIDTH = 24  # characters of the bar itself
 
 
@@ -86,15 +86,14 @@ def counted(number: int, thing: str) -> str:
 class Progress:
     """A progress bar with rate and remaining time on standard error, if that is a terminal.
 
-    Where it is none, and details are logged (``-v``), a line goes to the log every half minute. With ``lines`` lines go
-    there without details, too, ever more seldom: for what may take hours, whose log file would look dead.
+    Where it is none, a line goes to the log after half a minute, then ever more seldom, so that the log file of a long run does
+    not look dead; with details (``-v``) every half minute.
 
     Args:
         total: how many units make the whole; None where it is not known (then no bar, only count and rate).
         unit: what is counted, in the plural.
         label: what is being done.
         stream: where to draw; standard error unless given.
-        lines: lines to the log without ``-v``, too.
 
     Attributes:
         done: units done so far.
@@ -115,7 +114,6 @@ class Progress:
         label: str = "",
         *,
         stream: TextIO | None = None,
-        lines: bool = False,
     ) -> None:
         self.total = total
         self.unit = unit
@@ -127,9 +125,8 @@ class Progress:
         self._drawn = 0.0
         self._quiet = logger.getEffectiveLevel() >= logging.ERROR
         self._draws = not self._quiet and _is_terminal(self._stream)
-        self._level = logging.INFO if lines else logging.DEBUG
         self._often = logger.isEnabledFor(logging.DEBUG)
-        self._logs = not self._draws and logger.isEnabledFor(self._level)
+        self._logs = not self._draws and logger.isEnabledFor(logging.INFO)
         self._logged = self._begun
 
     def __enter__(self) -> Self:
@@ -157,7 +154,7 @@ class Progress:
             share = 0.0 if self._often else LINE_SHARE * (self._logged - self._begun)
             if now - self._logged >= max(LINE_EVERY, share):
                 self._logged = now
-                logger.log(self._level, "%s", self.text(now - self._begun, bar=False))
+                logger.info("%s", self.text(now - self._begun, bar=False))
 
     def text(self, seconds: float, *, bar: bool = True) -> str:
         """The line to show ``seconds`` after the start."""

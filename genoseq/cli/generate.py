@@ -83,7 +83,7 @@ def generate(
         prompts = None
         if stream is not None:
             prompts = stack.enter_context(sequences_of(stream, reader, label="generating"))
-        progress = stack.enter_context(Progress(None, unit="tokens", label="generating", lines=True)) if prompts is None else None
+        progress = stack.enter_context(Progress(None, unit="tokens", label="generating")) if prompts is None else None
         out = stack.enter_context(text_output(output))
         for drawn in draw(
             opened.model, opened.tokenizer, prompts, length=length, count=number, sampling=sampling, seed=seed,

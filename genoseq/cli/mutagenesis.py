@@ -68,7 +68,7 @@ def mutagenesis(
         with sequences_of(stream, reader, label="reading") as file:
             record = pick_record(file, name, path=sequence)
         bases = window_size(opened.model, opened.tokenizer, context=context, left=left, right=right, begin=begin)
-        with Progress((end or len(record)) - start, unit="positions", label="changing", lines=True) as progress:
+        with Progress((end or len(record)) - start, unit="positions", label="changing") as progress:
             result = mutate(
                 opened.model, opened.tokenizer, record, start=start, end=end, context=context, left=left, right=right,
                 strand=strand, method=method, stride=masked_every, begin=begin, batch_tokens=batch_tokens,

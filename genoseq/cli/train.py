@@ -80,7 +80,7 @@ def _window_encoder(recipe: WindowRecipe, output: Path, genomes: tuple[Path, ...
     from genoseq.log import Progress
     from genoseq.train.window_run import run_window_training
 
-    with Progress(recipe.steps, unit="steps", label="training", lines=True) as progress:
+    with Progress(recipe.steps, unit="steps", label="training") as progress:
         results = run_window_training(recipe, output, genomes=genomes, report=_told(progress))
     click.echo("trials\ttable\tscore\twindows\tedits\tfalse_positive_rate\trecall")
     for trials, tables in results.items():
@@ -94,7 +94,7 @@ def _language_model(recipe: LanguageRecipe, output: Path, base: Path) -> None:
     from genoseq.log import Progress
     from genoseq.train.language import run_language_training
 
-    with Progress(recipe.steps, unit="steps", label="training", lines=True) as progress:
+    with Progress(recipe.steps, unit="steps", label="training") as progress:
         result = run_language_training(recipe, output, base=base, report=_told(progress))
     bits_column = "validation_bits" if recipe.objective == "causal" else "validation_bits_of_masked_tokens"
     click.echo(f"model\tparameters\t{bits_column}\tvalidation_16mers_in_training")

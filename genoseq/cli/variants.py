@@ -85,7 +85,7 @@ def variants(
             longest = max((genome.length(name) or 0 for name in genome.names), default=0)
             with (
                 vcf_output(output, longest=longest) as sink,
-                Progress(None, unit="records", label="scoring", lines=True) as progress,
+                Progress(None, unit="records", label="scoring") as progress,
             ):
                 done = annotate(
                     source, genome, score, sink, metadata=provenance.described(FORMAT, VERSION),

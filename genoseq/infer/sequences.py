@@ -75,5 +75,5 @@ def sequences_of(stream: ByteStream, reader: TokenReader, *, label: str) -> Iter
     Raises:
         InputError: in the loop over records: names the record and the line at fault.
     """
-    with Progress(stream.size, unit="bytes", label=label, lines=True) as progress:
+    with Progress(stream.size, unit="bytes", label=label) as progress:
         yield SequenceFile(stream, progress, reader)
