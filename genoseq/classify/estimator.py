@@ -83,7 +83,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     Probabilities are calibrated on sequences that were held out: in turn, parts of the training set are taken out of the counts
     and scored, once at random and once by homology groups, whole and as pieces of either strand. So they fit sequences
     with close relatives in the training set and those with none, genes and reads. Relatives are not independent observations:
-    a sequence of a homology group of ``n`` counts as ``1 / sqrt(n)``, between one each and one a group.
+    a sequence of a homology group of ``n`` counts as ``1 / sqrt(n)``, between one each and one a group. Groups are those within
+    what one call of ``fit`` or ``partial_fit`` gives; proteins are not grouped and count one each.
 
     Results do not depend on the number of threads, nor on which sequences are given together.
 

@@ -9,8 +9,9 @@ site i costs
 with f the weighted frequencies, m the largest such log ratio of the protein, d(i, b) the mean distance of the three rows
 nearest to the wild type that have b at i, and c(i) the conservation of the column, its relative entropy against the background
 as a share of the largest one. The distance of a row is the share, by the squares of c, of the columns in which it differs from
-the wild type, divided by that of the farthest letter; a letter that no row has is a tenth farther still. Several
-substitutions cost what they do one by one.
+the wild type, divided by that of the farthest row; where fewer than three rows have a letter, each missing one counts as a
+tenth farther than that, so that a single sequence, which may be wrong, says less than three. Several substitutions cost what
+they do one by one.
 
 This is the idea of GEMME (Laine, E., Karami, Y. and Carbone, A. (2019), Mol. Biol. Evol. 36:2604), with its weights 0.6 and
 0.4, without its tree: relative entropy stands for its evolutionary traces, three rows for one.
@@ -35,6 +36,7 @@ __all__ = ["NearestModel", "conservation", "fit_nearest", "letter_distances", "l
 NEAREST = 3
 BY_DISTANCE = 0.6
 UNSEEN = 1.1
+BLOCK = 4096
 
 
 class NearestModel(SiteModel):
@@ -66,8 +68,6 @@ def fit_nearest(alignment: Alignment, *, weight_identity: float = 0.8, threads: 
     traces = conservation(counts)
     own = focus.codes
     distances = letter_distances(matrix, own, traces**2)
-    farthest = np.nanmax(distances, initial=0.0) or 1.0
-    distances = np.nan_to_num(distances / farthest, nan=UNSEEN)
     logs = np.log(counts + PSEUDO_COUNT / GAP)
     known = np.flatnonzero(own < GAP)
     ratios = logs[known, own[known], None] - logs[known]
@@ -92,26 +92,26 @@ def conservation(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 def letter_distances(
     matrix: NDArray[np.uint8], own: NDArray[np.uint8], column_weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean distance (L, 20) of the three rows nearest to the wild type that have a letter; NaN where none has it.
+    """Mean distance (L, 20) of the three rows nearest to the wild type that have a letter, as a share of the farthest row's.
 
     Args:
         matrix: codes (N, L).
         own: codes of the wild type (L,).
-        column_weights: what a column counts (L,). A row's distance is the share of its residues, so weighted, that differ.
+        column_weights: what a column counts (L,). A row's distance is the share of its residues, so weighted, that differ;
+            a row without any is left out.
     """
     distances = _row_distances(matrix, own, column_weights)
-    order = np.argsort(distances, kind="stable")
+    order = np.argsort(distances, kind="stable")[: np.count_nonzero(np.isfinite(distances))]
     ordered, sorted_distances = matrix[order], distances[order]
-    found = np.full((matrix.shape[1], GAP), np.nan)
+    found = np.empty((matrix.shape[1], GAP))
     for letter in range(GAP):
         rows, sites = np.nonzero((ordered == letter).T)[::-1]  # site by site, near rows first
         begins = np.searchsorted(sites, np.arange(matrix.shape[1]))
         nth = np.arange(len(sites)) - begins[sites]
         near = nth < NEAREST
         totals = np.bincount(sites[near], sorted_distances[rows[near]], matrix.shape[1])
-        numbers = np.bincount(sites[near], minlength=matrix.shape[1])
-        seen = numbers > 0
-        found[seen, letter] = totals[seen] / numbers[seen]
+        missing = NEAREST - np.bincount(sites[near], minlength=matrix.shape[1])
+        found[:, letter] = (totals + UNSEEN * missing) / NEAREST
     return found
 
 
@@ -120,17 +120,21 @@ def letter_distances_plainly(
 ) -> NDArray[np.float64]:
     """The same, letter by letter."""
     distances = _row_distances(matrix, own, column_weights)
-    found = np.full((matrix.shape[1], GAP), np.nan)
+    found = np.empty((matrix.shape[1], GAP))
     for site in range(matrix.shape[1]):
         for letter in range(GAP):
-            near = np.sort(distances[matrix[:, site] == letter])[:NEAREST]
-            if len(near):
-                found[site, letter] = near.mean()
+            near = np.sort(distances[(matrix[:, site] == letter) & np.isfinite(distances)])[:NEAREST]
+            found[site, letter] = np.mean([*near, *[UNSEEN] * (NEAREST - len(near))])
     return found
 
 
 def _row_distances(matrix: NDArray[np.uint8], own: NDArray[np.uint8], column_weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    known = (matrix < GAP) & (own < GAP)
-    different = known & (matrix != own)
-    distances: NDArray[np.float64] = (different @ column_weights) / np.maximum(known @ column_weights, 1e-9)
-    return distances
+    """Weighted shares (N,) of residues that differ, divided by the largest; NaN of a row that has none to compare."""
+    distances = np.full(len(matrix), np.nan)
+    for begin in range(0, len(matrix), BLOCK):  # the products are of doubles
+        rows = matrix[begin : begin + BLOCK]
+        known = (rows < GAP) & (own < GAP)
+        shared = known @ column_weights
+        differing = (known & (rows != own)) @ column_weights
+        distances[begin : begin + BLOCK] = np.divide(differing, shared, out=np.full(len(rows), np.nan), where=shared > 0)
+    return distances / (np.nanmax(distances, initial=0.0) or 1.0)

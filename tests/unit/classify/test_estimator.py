@@ -130,6 +130,16 @@ def test_partial_fit_calibrates_on_every_part():
     assert model.score(X, Y) > 0.9
 
 
+def test_relatives_count_less_in_the_calibration():
+    strangers = ["".join(RNG.choice(list("ACGT"), 240)) for _ in range(20)]
+    model = ContextMixtureClassifier(mode="nucleotide").fit([*strangers, *[strangers[0]] * 3], ["a", "b"] * 10 + ["a"] * 3)
+    weights, numbers = np.unique(model._held_out_weights, return_counts=True)
+    # each is held out twice, at random and with its group, and scored whole and as a piece
+    assert dict(zip(weights.tolist(), numbers.tolist(), strict=True)) == {0.5: 4 * 4, 1.0: 4 * 19}
+    proteins = ContextMixtureClassifier(mode="protein").fit(["ACDEFGHIKLMNPQRSTVWY" * 3, "WWWLLLPPPG" * 4] * 4, ["a", "b"] * 4)
+    assert set(proteins._held_out_weights) == {1.0}
+
+
 def test_rejection():
     model = ContextMixtureClassifier(mode="nucleotide").fit(X, Y)
     stranger = ["".join(np.random.default_rng(1).choice(list("ACGT"), 240))]

@@ -21,23 +21,24 @@ def test_distances_are_those_of_the_plain_loops(matrix: np.ndarray, seed: int) -
 
 
 def test_distances_by_hand() -> None:
-    rows = family_of(["AAAA", "AAAC", "AACC", "ACCC", "DCCC", "A--C"])
+    rows = family_of(["AAAA", "AAAC", "AACC", "ACCC", "DCCC", "A--C", "----"])
     found = letter_distances(rows.matrix, rows.matrix[0], np.array([1.0, 2.0, 3.0, 4.0]))
     a, c, d = (AMINO_ACIDS.index(letter) for letter in "ACD")
     # rows are .4, .7, .9, 1 and, of five tenths known, .8 away
     assert found[3, c] == pytest.approx((0.4 + 0.7 + 0.8) / 3)
     assert found[2, c] == pytest.approx((0.7 + 0.9 + 1) / 3)
-    assert found[0, d] == 1
     assert found[0, a] == pytest.approx((0 + 0.4 + 0.7) / 3)
-    assert np.isnan(found[1, d])
+    assert found[0, d] == pytest.approx((1 + 1.1 + 1.1) / 3)  # one row has it
+    assert found[1, d] == pytest.approx(1.1)  # none
 
 
 def test_a_letter_of_near_homologues_costs_less() -> None:
     near, far = "ACDEFGHIKV", "WCYEMGPIKS"
-    rows = ["ACDEFGHIKL", near, near, far, far, *["ACDEFGHIKL"] * 5]
-    scores = fit_nearest(family_of(rows)).single_scores()
-    v, s, w = (AMINO_ACIDS.index(letter) for letter in "VSW")
+    rows = ["ACDEFGHIKL", *[near] * 3, *[far] * 3, "ACDEFGHIKT", *["ACDEFGHIKL"] * 5]
+    scores = fit_nearest(family_of(rows), weight_identity=1.0).single_scores()
+    v, s, t, w = (AMINO_ACIDS.index(letter) for letter in "VSTW")
     assert 0 > scores[9, v] > scores[9, s] > scores[9, w]
+    assert scores[9, v] > scores[9, t] > scores[9, w]  # near, but one sequence only
     assert scores[9, AMINO_ACIDS.index("L")] == 0
 
 
