@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from runs import Done, Runner
 from saved_models import loaded, saved
 from tiny_nets import drawn
@@ -94,6 +98,14 @@ def test_words_of_mergedna(genoseq: Runner, sequences: Path, tmp_path: Path) -> 
     cut = segmenter(net, tokenizer)
     wanted = [line for name, text in SEQUENCES for line in cut.segment(text).bed_lines(name)]
     assert bed(genoseq("segment", sequences, "-m", tmp_path / "net", "-t", 1).out.decode()) == wanted
+
+
+def test_standard_input_and_compressed_files(run: Run, write: Write, sequences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = bed(run(sequences).out.decode())
+    assert bed(run(write("s.fa.gz", gzip.compress(FASTA))).out.decode()) == wanted
+    assert bed(run(write("s.fa.zst", zstandard.compress(FASTA))).out.decode()) == wanted
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(FASTA)))
+    assert bed(run("-").out.decode()) == wanted
 
 
 def test_empty_sequences_and_files(run: Run, write: Write) -> None:
