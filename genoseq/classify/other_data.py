@@ -1,14 +1,16 @@
 """Labelled sequences of other kinds than gene families: exons and introns, promoters, splice sites, reads, 16S genes.
 
 Each function takes a finder of files (`genoseq.classify.settings.find_file` of a folder) and a seed, and gives sequences, labels,
-and the places that train and that are tested. Exact copies are removed first, except of reads.
+and the places that train and that are tested. Exact copies are removed first, except of reads; a sequence that stands under two
+labels is left out, and the log says so.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,8 @@ from genoseq.seqs.fastx import read_fastx
 from genoseq.seqs.stream import open_bytes
 
 __all__ = ["OTHER_DATA", "SplitData"]
+
+logger = logging.getLogger(__name__)
 
 Finder = Callable[[str], Path]
 
@@ -40,6 +44,8 @@ GENOME, PIECE, READ, READS = 600_000, 1000, 150, 300
 """Bases taken of each genome; bases of a training piece and of a read; reads of each genome."""
 LEAST, REMAINING = 8, 3
 """Sequences of the smallest genus, and how many of them must differ."""
+SHOWN = 60
+"""Bases of a sequence that the log shows."""
 
 
 class SplitData(NamedTuple):
@@ -49,6 +55,18 @@ class SplitData(NamedTuple):
     labels: list[str]
     train: NDArray[np.intp]
     test: NDArray[np.intp]
+
+
+def _distinct(rows: Iterable[tuple[str, str]], source: str) -> dict[str, str]:
+    """Each sequence once, in order, with its label; without those that stand under several, which have no right answer."""
+    labels: dict[str, set[str]] = {}
+    for sequence, label in rows:
+        labels.setdefault(sequence, set()).add(label)
+    for sequence, several in labels.items():
+        if len(several) > 1:
+            begin = sequence if len(sequence) <= SHOWN else f"{sequence[:SHOWN]}..."
+            logger.warning("%s: %s stands under the labels %s: left out", source, begin, ", ".join(sorted(several)))
+    return {sequence: next(iter(found)) for sequence, found in labels.items() if len(found) == 1}
 
 
 def _at_random(labelled: dict[str, str], seed: int, share: float = 0.2) -> SplitData:
@@ -97,7 +115,8 @@ def exons(find: Finder, seed: int) -> SplitData:
     for row in _table(find("athaliana_1pct.gff3"), 8, "\t"):
         if row[2] == "exon" and len(row) > 8 and row[0] in genome and (parent := re.search(r"Parent=([^;,]+)", row[8])):
             transcripts.setdefault((row[0], row[6], parent[1]), []).append((int(row[3]) - 1, int(row[4])))
-    found: dict[str, tuple[str, str]] = {}
+    rows: list[tuple[str, str]] = []
+    owner: dict[str, str] = {}
     for (contig, strand, transcript), spans in transcripts.items():
         spans.sort()
         gaps = [(one[1], other[0]) for one, other in pairwise(spans)]
@@ -107,16 +126,19 @@ def exons(find: Finder, seed: int) -> SplitData:
                 if end - start < SHORTEST or set(bases) - set(b"ACGTN") or not bases.strip(b"N"):
                     continue
                 text = (reverse_complement(bases) if strand == "-" else bases).decode()
-                found.setdefault(text, (label, transcript.split(".")[0]))
-    owners = np.array([gene for _, gene in found.values()])
+                rows.append((text, label))
+                owner.setdefault(text, transcript.split(".")[0])
+    found = _distinct(rows, "athaliana_1pct.gff3")
+    owners = np.array([owner[text] for text in found])
     genes = np.unique(owners)
     chosen = np.random.default_rng(seed).choice(genes, len(genes) // 5, replace=False)
     tested = np.isin(owners, chosen)
-    return SplitData(list(found), [label for label, _ in found.values()], np.flatnonzero(~tested), np.flatnonzero(tested))
+    return SplitData(list(found), list(found.values()), np.flatnonzero(~tested), np.flatnonzero(tested))
 
 
 def _promoters(find: Finder, seed: int, files: Sequence[tuple[str, str]]) -> SplitData:
-    return _at_random({one: label for stem, label in files for one in _nameless(find(stem))}, seed)
+    rows = ((one, label) for stem, label in files for one in _nameless(find(stem)))
+    return _at_random(_distinct(rows, " and ".join(stem for stem, _ in files)), seed)
 
 
 def promoters_ecoli(find: Finder, seed: int) -> SplitData:
@@ -131,7 +153,8 @@ def promoters_arabidopsis(find: Finder, seed: int) -> SplitData:
 
 def splice(find: Finder, seed: int) -> SplitData:
     """Splice sites (donors, acceptors, neither) of primates, windows of 60 bases: ``uci_splice.data``, label, name, sequence."""
-    return _at_random({row[2].upper(): row[0] for row in _table(find("uci_splice.data"), 3, ",")}, seed)
+    path = find("uci_splice.data")
+    return _at_random(_distinct(((row[2].upper(), row[0]) for row in _table(path, 3, ",")), path.name), seed)
 
 
 def reads(find: Finder, seed: int) -> SplitData:
@@ -145,7 +168,7 @@ def reads(find: Finder, seed: int) -> SplitData:
     for name in BACTERIA:
         genome = max((one.sequence for one in read_fastx(find(f"{name}.fna"))), key=len)[:GENOME].upper()
         border = len(genome) * 3 // 4
-        trained += [(genome[at : at + PIECE], name) for at in range(0, border - PIECE, PIECE)]
+        trained += [(genome[at : at + PIECE], name) for at in range(0, border - PIECE + 1, PIECE)]
         tested += [(genome[at : at + READ], name) for at in rng.integers(border, len(genome) - READ, READS)]
     everything = trained + tested
     places = np.arange(len(everything))
@@ -156,12 +179,13 @@ def reads(find: Finder, seed: int) -> SplitData:
 def genera(find: Finder, seed: int) -> SplitData:
     """16S genes by genus (``dada2_ten_16s_100.fa``), a third tested, of genera with at least eight."""
     named = []
-    for one in read_fastx(find("dada2_ten_16s_100.fa")):
+    path = find("dada2_ten_16s_100.fa")
+    for one in read_fastx(path):
         genus = re.search(r"g:([^;,]+)", f"{one.name} {one.comment}")
         if genus:
             named.append((one.sequence.upper(), genus[1]))
     sizes = Counter(genus for _, genus in named)
-    distinct = {sequence: genus for sequence, genus in named if sizes[genus] >= LEAST}
+    distinct = _distinct(((sequence, genus) for sequence, genus in named if sizes[genus] >= LEAST), path.name)
     sizes = Counter(distinct.values())
     return _at_random({sequence: genus for sequence, genus in distinct.items() if sizes[genus] >= REMAINING}, seed, 0.33)
 

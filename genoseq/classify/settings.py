@@ -22,8 +22,10 @@ exons and others    other kinds of data: see `genoseq.classify.other_data`
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,20 +40,28 @@ from genoseq.errors import InputError, UsageError
 from genoseq.seqs.alphabet import reverse_complement
 from genoseq.seqs.stream import open_bytes
 
-__all__ = ["SETTINGS", "Fold", "Setting", "find_file", "load_setting", "read_labelled"]
+__all__ = ["RULES", "SETTINGS", "Fold", "Setting", "find_file", "load_setting", "read_labelled"]
 
 SPECIES = ("chimp", "dog")
 TURNED = {"reversed": 1.0, "half": 0.5}
 """Share of the test sequences that are reversed and complemented."""
-RULES: dict[str, dict[str, Any]] = {
-    "C": {},
-    "C5": {},
-    "S5": {"shared": 1, "share": None},
-    "T5": {"shared": 20, "share": None, "complexity": None},
+RULES: Mapping[str, Mapping[str, Any]] = {
+    "any 21-mer": {"shared": 1, "share": None, "complexity": None},
+    "any that is not repetitive": {"shared": 1, "share": None},
+    "ten, or 5 % (default)": {},
+    "twenty, or 5 %": {"shared": 20},
+    "twenty, repetitive ones too": {"shared": 20, "share": None, "complexity": None},
 }
-"""Rules for homology groups, as options of `HomologyGroupKFold`."""
+"""Rules for homology groups by what they are called, as options of `homology_groups` and of `HomologyGroupKFold`."""
+GROUPED = {
+    "C": "ten, or 5 % (default)",
+    "C5": "ten, or 5 % (default)",
+    "S5": "any that is not repetitive",
+    "T5": "twenty, repetitive ones too",
+}
+"""Settings that no homology group is divided in, and the rule of each."""
 SETTINGS = (
-    *("A", "B", *RULES, "O"),
+    *("A", "B", *GROUPED, "O"),
     *(f"{kind}-{species}" for species in SPECIES for kind in ("B", "C5", "H")),
     *("B-reversed", "B-half", "C5-half"),
     *OTHER_DATA,
@@ -120,15 +130,30 @@ def find_file(folder: Path, stem: str) -> Path:
     """The file of this name in a folder or in a folder of it, compressed (``.gz``, ``.zst``) or not.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or several that do not hold the same.
     """
     names = (stem, f"{stem}.gz", f"{stem}.zst")
     inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    for place in (folder, *inside):
-        for name in names:
-            if (place / name).exists():
-                return place / name
-    raise InputError(f"{folder}: has no file {stem} (or {stem}.gz)", remedy="say where the data are (data: in the configuration)")
+    found = [place / name for place in (folder, *inside) for name in names if (place / name).exists()]
+    if not found:
+        raise InputError(
+            f"{folder}: has no file {stem} (or {stem}.gz)", remedy="say where the data are (data: in the configuration)"
+        )
+    if len(found) > 1:
+        first = _content(found[0])
+        for other in found[1:]:
+            if _content(other) != first:
+                raise InputError(f"{found[0]} and {other} differ: which of them is meant is unclear", remedy="remove one of them")
+    return found[0]
+
+
+def _content(path: Path) -> bytes:
+    """A digest of what a file holds, unpacked."""
+    digest = hashlib.sha256()
+    with open_bytes(path) as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.digest()
 
 
 def load_setting(folder: Path, name: str, *, seed: int = 0, threads: int = 1) -> Setting:
@@ -160,7 +185,7 @@ def load_setting(folder: Path, name: str, *, seed: int = 0, threads: int = 1) ->
     if kind in ("A", "B"):
         train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=seed)
         return Setting(name, sequences, labels, [Fold(train, test)])
-    splitter = HomologyGroupKFold(FOLDS, seed=seed, threads=threads, **RULES[kind])
+    splitter = HomologyGroupKFold(FOLDS, seed=seed, threads=threads, **RULES[GROUPED[kind]])
     folds = [Fold(train, test) for train, test in splitter.split(sequences, labels)]
     return Setting(name, sequences, labels, folds[:1] if kind == "C" else folds)
 

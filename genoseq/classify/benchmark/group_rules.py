@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from genoseq.classify.benchmark.plan import BenchmarkPlan
 from genoseq.classify.homology import HomologyGroupKFold, homology_groups
 from genoseq.classify.leakage import leakage_report
-from genoseq.classify.settings import FOLDS, find_file, read_labelled
+from genoseq.classify.settings import FOLDS, RULES, find_file, read_labelled
 
-__all__ = ["RULES", "RuleResult", "compare_rules"]
-
-RULES: Mapping[str, Mapping[str, Any]] = {
-    "any 21-mer": {"shared": 1, "share": None, "complexity": None},
-    "any that is not repetitive": {"shared": 1, "share": None},
-    "ten, or 5 % (default)": {},
-    "twenty, or 5 %": {"shared": 20},
-    "twenty, repetitive ones too": {"shared": 20, "share": None, "complexity": None},
-}
-"""Options of `homology_groups` by what the rule is called."""
+__all__ = ["RuleResult", "compare_rules"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +38,7 @@ class RuleResult:
 
 
 def compare_rules(plan: BenchmarkPlan, rule: str) -> RuleResult:
-    """Groups by one of :data:`RULES`, and what its five folds leak."""
+    """Groups by one of :data:`genoseq.classify.settings.RULES`, and what its five folds leak."""
     sequences, texts = read_labelled(find_file(Path(plan.data), "human_data.txt"))
     labels = np.array(texts)
     groups = homology_groups(sequences, threads=plan.threads, **RULES[rule])

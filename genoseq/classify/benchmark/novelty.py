@@ -30,6 +30,7 @@ class NoveltyResult:
         others: ``shuffled``, or the name of the file of strangers.
         by_novelty, by_rate: area under the ROC curve, of the novelty and of the bits per symbol alone; 0.5 is chance.
         lost, rejected: share of the test sequences, and of the others, with novelty above 0.99.
+        unknown: test sequences of a label that training does not have; they are not known, and not counted in any figure.
     """
 
     setting: str
@@ -38,6 +39,7 @@ class NoveltyResult:
     by_rate: float
     lost: float
     rejected: float
+    unknown: int
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class LeftOutResult:
 
     Attributes:
         setting: its name; the first fold.
-        labels: the class left out.
+        labels: the class left out, of those that can be judged.
         by_novelty, by_rate: area under the ROC curve by the novelty and the bits per symbol of the default mode.
         by_residue_rate: by the bits per residue of the translated mode.
+        skipped: classes of the training set that the fold has no test sequences of, or no others: nothing to tell apart.
+        unknown: test sequences of a label that training does not have; not known, and not counted in any figure.
     """
 
     setting: str
@@ -56,15 +60,26 @@ class LeftOutResult:
     by_novelty: tuple[float, ...]
     by_rate: tuple[float, ...]
     by_residue_rate: tuple[float, ...]
+    skipped: tuple[str, ...]
+    unknown: int
 
 
 def measure_novelty(plan: BenchmarkPlan, setting: str) -> tuple[NoveltyResult, NoveltyResult]:
-    """The default model on test sequences, on the same with their bases shuffled, and on as many of the plan's strangers."""
+    """The default model on test sequences, on the same with their bases shuffled, and on as many of the plan's strangers.
+
+    Raises:
+        UsageError: no test sequence has a label that training has.
+    """
     data = load_setting(Path(plan.data), setting, seed=plan.seed, threads=plan.threads)
     strangers = [one.sequence for one in read_fastx(find_file(Path(plan.data), plan.strangers))]
     rng = np.random.default_rng(plan.seed)
     calls: dict[str, list[Calls]] = {"tested": [], "shuffled": [], plan.strangers: []}
-    for train, test in data.folds:
+    unknown = 0
+    for train, every in data.folds:
+        test = every[np.isin(data.labels[every], data.labels[train])]
+        unknown += len(every) - len(test)
+        if not len(test):
+            continue
         model = ContextMixtureClassifier(n_jobs=plan.threads).fit([data.sequences[at] for at in train], data.labels[train])
         asked = [data.sequences[at] for at in test]
         chosen = rng.choice(len(strangers), min(len(asked), len(strangers)), replace=False)
@@ -72,16 +87,18 @@ def measure_novelty(plan: BenchmarkPlan, setting: str) -> tuple[NoveltyResult, N
         calls["shuffled"].append(model.call(["".join(rng.permutation(list(one))) for one in asked]))
         calls[plan.strangers].append(model.call([strangers[at] for at in chosen]))
     known = calls.pop("tested")
-    first, second = (_told(setting, others, known, new) for others, new in calls.items())
+    if not known:
+        raise UsageError(f"setting {setting!r}: no test sequence has a label that training has")
+    first, second = (_told(setting, others, known, new, unknown) for others, new in calls.items())
     return first, second
 
 
-def _told(setting: str, others: str, known: list[Calls], new: list[Calls]) -> NoveltyResult:
+def _told(setting: str, others: str, known: list[Calls], new: list[Calls], unknown: int) -> NoveltyResult:
     (novelty, rate), (strange, strange_rate) = (
         [np.concatenate([getattr(one, what) for one in calls]) for what in ("novelty", "rates")] for calls in (known, new)
     )
     lost, rejected = (float((values > REJECTED).mean()) for values in (novelty, strange))
-    return NoveltyResult(setting, others, _area(novelty, strange), _area(rate, strange_rate), lost, rejected)
+    return NoveltyResult(setting, others, _area(novelty, strange), _area(rate, strange_rate), lost, rejected, unknown)
 
 
 def _area(known: NDArray[np.float64], new: NDArray[np.float64]) -> float:
@@ -94,16 +111,20 @@ def measure_left_out(plan: BenchmarkPlan, setting: str) -> LeftOutResult:
     """One class after another left out of the first fold's training set, and its test sequences told from the others.
 
     Raises:
-        UsageError: fewer than three classes.
+        UsageError: fewer than three classes, or none that can be told from others.
     """
     data = load_setting(Path(plan.data), setting, seed=plan.seed, threads=plan.threads)
-    train, test = data.folds[0]
-    asked, truth = [data.sequences[at] for at in test], data.labels[test]
+    train, every = data.folds[0]
     labels = np.unique(data.labels[train])
+    test = every[np.isin(data.labels[every], labels)]
+    asked, truth = [data.sequences[at] for at in test], data.labels[test]
     if len(labels) < 3:
         raise UsageError(f"setting {setting!r} has {len(labels)} classes: at least three are needed to leave one out")
+    judged = [label for label in labels if 0 < np.count_nonzero(truth == label) < len(truth)]
+    if not judged:
+        raise UsageError(f"setting {setting!r}: the test sequences of its first fold are of fewer than two classes of training")
     areas = []
-    for label in labels:
+    for label in judged:
         part = train[data.labels[train] != label]
         known = [data.sequences[at] for at in part]
         calls = ContextMixtureClassifier(n_jobs=plan.threads).fit(known, data.labels[part]).call(asked)
@@ -112,4 +133,6 @@ def measure_left_out(plan: BenchmarkPlan, setting: str) -> LeftOutResult:
         new = truth == label
         areas.append([_area(values[~new], values[new]) for values in (calls.novelty, calls.rates, residues)])
     by_novelty, by_rate, by_residue = (tuple(column) for column in np.array(areas).T.tolist())
-    return LeftOutResult(setting, tuple(labels.tolist()), by_novelty, by_rate, by_residue)
+    skipped = tuple(str(label) for label in labels if label not in judged)
+    names = tuple(str(label) for label in judged)
+    return LeftOutResult(setting, names, by_novelty, by_rate, by_residue, skipped, len(every) - len(test))

@@ -19,7 +19,7 @@ class MethodPlan:
 
     Attributes:
         name: one of :data:`genoseq.classify.benchmark.methods.METHODS`.
-        settings: where; empty for all of the plan.
+        settings: where, of the settings of the plan; empty for all of them.
         subset: test sequences drawn at random in each fold, for slow methods; None tests all.
     """
 
@@ -71,6 +71,12 @@ class BenchmarkPlan:
             raise ValueError(f"setting {wrong[0]!r} is unknown; known settings: {', '.join(SETTINGS)}")
         if len({method.name for method in self.methods}) < len(self.methods):
             raise ValueError("a method is named twice")
+        for method in self.methods:
+            if absent := [name for name in method.settings if name not in self.settings]:
+                raise ValueError(
+                    f"method {method.name!r} is to run in {', '.join(absent)}, which the plan does not have "
+                    f"(settings: {', '.join(self.settings)}): add to them, or take it from the method"
+                )
 
     def method(self, name: str) -> MethodPlan:
         """The method of this name."""

@@ -12,8 +12,9 @@ from genoseq.parallel import ordered_map
 
 __all__ = ["PRUNED", "PrunedNCD"]
 
-PRUNED = ("gzip", "bz2", "lzma", "brotli")
-"""Compressors that the bound holds for; zstd chooses its tables by the size of the text, and now and then undercuts it by far."""
+PRUNED = ("gzip", "brotli")
+"""Compressors that the bound was found to hold for. lzma, bz2 and zstd undercut it by tens or hundreds of bytes: how they code a
+text depends on the whole of it."""
 SLACK = 12
 """Bytes by which two texts compressed together may be smaller than the larger of the two alone."""
 
@@ -23,15 +24,18 @@ class PrunedNCD(NCDClassifier):
 
     Two texts together hold no less than the larger one, so that C(xy) >= max(C(x), C(y)), and the distance is at least
     1 - min(C(x), C(y)) / max(C(x), C(y)): a text of another size cannot be near. No compressor promises that, so :data:`SLACK`
-    bytes are allowed for, and zstd is refused; of 1.6 million pairs of genes gzip needed at least one byte more than for the
-    larger one. Training sequences are taken by rising bounds, up to the first that is above the least distance so far.
-    `tests/benchmarks/ncd_pruning.py` measures both.
+    bytes are allowed for, and only the compressors of :data:`PRUNED` are taken, at their default levels, of which it was measured
+    (`tests/benchmarks/ncd_pruning.py`): it holds of what was measured, and is not proved. Training sequences are taken by rising
+    bounds, up to the first that is above the least distance so far, so there is one neighbour, on the given strand.
 
     Its plain reference is `NCDClassifier.published`: tests hold that both find the same nearest neighbours, ties too.
 
     >>> model = PrunedNCD.published("gzip").fit(["ACGGT" * 30, "TTGCA" * 30], ["one", "two"])
     >>> model.predict(["ACGGT" * 20]).tolist()
     ['one']
+
+    `fit` raises `SequenceInputError` for another compressor, and for ``level``, ``k``, ``strands``, ``candidates`` or ``method``
+    other than those of the recipe.
     """
 
     def _prepare(self, sequences: list[bytes]) -> None:
@@ -39,6 +43,12 @@ class PrunedNCD(NCDClassifier):
             raise SequenceInputError(
                 f"no pair can be left out with {self.compressor!r}, only with {', '.join(PRUNED)}", remedy="choose NCDClassifier"
             )
+        recipe = {"level": None, "method": "ncd", "k": 1, "strands": "forward", "candidates": None}
+        for option, only in recipe.items():
+            if (given := getattr(self, option)) != only:
+                raise SequenceInputError(
+                    f"{option} is {given!r}, and pairs can be left out only with {only!r}", remedy="choose NCDClassifier"
+                )
         super()._prepare(sequences)
 
     def _distances(self, sequences: list[bytes]) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -214,6 +214,7 @@ def _novelty(found: Sequence[NoveltyResult], left_out: Sequence[LeftOutResult], 
         ]
         head = ["others", "setting", "by novelty", "by bits per base", "test sequences rejected", "others rejected"]
         _table(head, rows, out, texts=2)
+        _unknown({one.setting: one.unknown for one in found}, out)
     if left_out:
         print("\nOne class left out of training, against the others: area under the ROC curve.\n", file=out)
         rows = [
@@ -225,6 +226,18 @@ def _novelty(found: Sequence[NoveltyResult], left_out: Sequence[LeftOutResult], 
             means = (np.mean(row) for row in (one.by_novelty, one.by_rate, one.by_residue_rate))
             rows.append([one.setting, "mean", *(f"{value:.3f}" for value in means)])
         _table(["setting", "class", "by novelty", "by bits per base", "by bits per residue"], rows, out, texts=2)
+        for one in left_out:
+            if one.skipped:
+                names = f"{len(one.skipped)} of the classes learned ({', '.join(one.skipped)})"
+                print(f"\n{one.setting}: without {names}, which cannot be told from others in its test set.", file=out)
+        _unknown({one.setting: one.unknown for one in left_out}, out)
+
+
+def _unknown(counts: Mapping[str, int], out: TextIO) -> None:
+    """A line for each setting with test sequences of a label that training does not have."""
+    for setting, count in counts.items():
+        if count:
+            print(f"\n{setting}: without {count:,} test sequences of a label that training does not have.", file=out)
 
 
 def _groups(found: Sequence[RuleResult], out: TextIO) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sequence_families import families
 
+from genoseq.classify import settings
 from genoseq.classify.benchmark import (
     DESCRIPTIONS,
     METHODS,
@@ -21,6 +22,7 @@ from genoseq.classify.benchmark import (
     compare_rules,
     measure_left_out,
     measure_novelty,
+    novelty,
     parse_plan,
     run_method,
     wilson,
@@ -29,12 +31,13 @@ from genoseq.classify.benchmark import (
     write_report,
     write_results,
 )
-from genoseq.classify.benchmark.pruned import PRUNED, PrunedNCD
+from genoseq.classify.benchmark.pruned import PRUNED, SLACK, PrunedNCD
 from genoseq.classify.benchmark.runs import error_by_chance
+from genoseq.classify.compressors import compressor_named
 from genoseq.classify.homology import homology_groups
 from genoseq.classify.ncd import NCDClassifier
 from genoseq.classify.sequences import SequenceInputError
-from genoseq.classify.settings import SETTINGS, load_setting, read_labelled
+from genoseq.classify.settings import GROUPED, SETTINGS, Fold, Setting, find_file, load_setting, read_labelled
 from genoseq.errors import InputError, UsageError
 from genoseq.evaluate.records import load_record, save_record
 from genoseq.recipes import RecipeError
@@ -120,6 +123,19 @@ def test_files_are_found_in_folders_of_the_folder(data: Path, tmp_path: Path) ->
     assert load_setting(tmp_path, "A").sequences == load_setting(data, "A").sequences
 
 
+def test_files_of_one_name_must_hold_the_same(data: Path) -> None:
+    there = data / "human_data.txt.gz"
+    (data / "other").mkdir()
+    again = data / "other" / "human_data.txt"
+    again.write_bytes(gzip.decompress(there.read_bytes()))
+    assert find_file(data, "human_data.txt") == there
+    again.write_bytes(again.read_bytes() + b"ACGT\t1\r\n")
+    with pytest.raises(InputError, match=r"human_data\.txt\.gz and .*other/human_data\.txt differ"):
+        load_setting(data, "A")
+    there.unlink()
+    assert find_file(data, "human_data.txt") == again
+
+
 def test_data_that_do_not_fit_are_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="setting 'D' is unknown; known settings: A, B, C"):
         load_setting(data, "D")
@@ -148,6 +164,10 @@ def test_plans_are_checked() -> None:
         ([{"name": "jaccard-12", "subset": 0}], "subset is 0"),
         ([{"name": "jaccard-12", "settings": ["X"]}], "setting 'X' is unknown"),
         ([{"name": "jaccard-12"}, {"name": "jaccard-12"}], "named twice"),
+        (
+            [{"name": "jaccard-12", "settings": ["A", "T5", "splice"]}],
+            r"is to run in T5, splice.*\(settings: A, B, C, C5, S5, O\)",
+        ),
     ):
         with pytest.raises(RecipeError, match=message):
             parse_plan({"data": ".", "methods": methods})
@@ -234,10 +254,39 @@ def test_ties_and_folds_are_recorded(data: Path) -> None:
     assert run_method(plan, "kmer-8-nb", "A").ties == ()
 
 
-def test_zstd_is_not_pruned() -> None:
-    with pytest.raises(SequenceInputError, match="no pair can be left out with 'zstd'"):
-        PrunedNCD.published("zstd").fit(["ACGT" * 9, "TTGC" * 9], ["a", "b"])
-    assert "zstd-ncd" in METHODS and "zstd-ncd-pruned" not in METHODS
+@pytest.mark.parametrize("compressor", ["bz2", "lzma", "zstd"])
+def test_compressors_without_a_bound_are_not_pruned(compressor: str) -> None:
+    with pytest.raises(SequenceInputError, match=f"no pair can be left out with '{compressor}', only with gzip, brotli"):
+        PrunedNCD.published(compressor).fit(["ACGT" * 9, "TTGC" * 9], ["a", "b"])
+    assert f"{compressor}-ncd" in METHODS and f"{compressor}-ncd-pruned" not in METHODS
+
+
+def test_two_texts_may_take_less_than_the_larger_one() -> None:
+    """Why bz2 and lzma are not pruned: a text and a piece of it break the bound by more than the slack, where gzip keeps it."""
+    found: dict[str, list[int]] = {"gzip": [], "lzma": [], "bz2": []}
+    for seed, length in ((0, 4_500), (1, 16_000), (2, 60_000), (3, 60_000), (4, 60_000), (5, 60_000)):
+        text = bytes(np.random.default_rng(seed).choice(list(b"ACGT"), length).tolist())
+        for piece in (text[:60], text[-60:], text[:200], text[:1000], text):
+            for name, excess in found.items():
+                size = compressor_named(name).size
+                excess += [size(joined) - size(text) for joined in (text + b" " + piece, piece + b" " + text)]
+    assert min(found["gzip"]) >= -SLACK
+    assert min(found["lzma"]) < -SLACK and min(found["bz2"]) < -SLACK
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strands": "both"}, "strands is 'both'.*only with 'forward'"),
+        ({"candidates": 2}, "candidates is 2.*only with None"),
+        ({"k": 2}, "k is 2.*only with 1"),
+        ({"level": 1}, "level is 1.*only with None"),
+        ({"method": "conditional"}, "method is 'conditional'.*only with 'ncd'"),
+    ],
+)
+def test_pruning_refuses_what_it_cannot_do(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SequenceInputError, match=message):
+        PrunedNCD(compressor="gzip", **options).fit(["ACGT" * 9, "TTGC" * 9], ["a", "b"])
 
 
 @pytest.mark.parametrize("compressor", PRUNED)
@@ -294,6 +343,47 @@ def test_what_is_new_is_told_and_reported(data: Path, tmp_path: Path) -> None:
     write_report(plan, [], tmp_path / "report.md", novelty=[shuffled, strange], left_out=[left], groups=[rule])
     report = (tmp_path / "report.md").read_text()
     assert "| strangers.fna | B |" in report and "| B | mean |" in report and "| any 21-mer | " in report
+
+
+def test_classes_that_cannot_be_told_from_others_are_skipped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = read_labelled(data / "human_data.txt.gz")[0][:72]
+    labels = np.array([str(at % 3) for at in range(72)])
+    places = np.arange(72)
+    plan = parse_plan({"data": str(data), "strangers": "strangers.fna"})
+
+    def tested(part: Any) -> None:
+        """A setting whose test sequences are the first 24, but for their labels."""
+        changed = labels.copy()
+        changed[:24] = part(labels[:24])
+        setting = Setting("B", sequences, changed, [Fold(places[24:], places[:24])])
+        monkeypatch.setattr(novelty, "load_setting", lambda *given, **options: setting)
+
+    tested(lambda old: np.where(old == "2", "1", old))
+    left = measure_left_out(plan, "B")
+    assert left.labels == ("0", "1") and left.skipped == ("2",) and left.unknown == 0 and len(left.by_rate) == 2
+    write_report(plan, [], tmp_path / "report.md", left_out=[left])
+    report = (tmp_path / "report.md").read_text()
+    assert "nan" not in report and "B: without 1 of the classes learned (2), which cannot be told" in report
+    tested(lambda old: np.where(old == "2", "new", old))
+    asked: list[int] = []
+    told = novelty._area
+    monkeypatch.setattr(novelty, "_area", lambda known, new: asked.append(len(known)) or told(known, new))
+    left = measure_left_out(plan, "B")
+    assert left.unknown == 8 and left.skipped == ("2",) and set(asked) == {8}  # eight of the other class, none of the new one
+    asked.clear()
+    shuffled, strange = measure_novelty(plan, "B")
+    assert shuffled.unknown == strange.unknown == 8 and set(asked) == {16}
+    write_report(plan, [], tmp_path / "report.md", novelty=[shuffled, strange], left_out=[left])
+    assert (tmp_path / "report.md").read_text().count("B: without 8 test sequences of a label that training does not have.") == 2
+    tested(lambda old: np.full(len(old), "new"))
+    with pytest.raises(UsageError, match="no test sequence has a label that training has"):
+        measure_novelty(plan, "B")
+    with pytest.raises(UsageError, match="fewer than two classes of training"):
+        measure_left_out(plan, "B")
+
+
+def test_settings_and_the_comparison_of_rules_have_the_same_rules() -> None:
+    assert RULES is settings.RULES and set(GROUPED.values()) <= set(RULES) and set(GROUPED) <= set(SETTINGS)
 
 
 def test_stricter_rules_leak_less(data: Path) -> None:

@@ -52,7 +52,8 @@ def test_reads_share_no_stretch_with_training(tmp_path: Path) -> None:
         (tmp_path / f"{name}.fna").write_text(f">plasmid\n{bases(seed + 10, 500)}\n>c\n{bases(seed, 8000)}\n")
     found = OTHER_DATA["reads"](partial(find_file, tmp_path), 0)
     assert {len(found.sequences[at]) for at in found.train} == {1000} and {len(found.sequences[at]) for at in found.test} == {150}
-    assert [found.labels[at] for at in found.train] == [name for name in BACTERIA for _ in range(5)]
+    assert [found.labels[at] for at in found.train] == [name for name in BACTERIA for _ in range(6)]
+    assert [found.sequences[at] for at in found.train[:6]] == [bases(0, 8000)[at : at + 1000] for at in range(0, 6000, 1000)]
     for seed, name in enumerate(BACTERIA):
         learned, rest = bases(seed, 8000)[:6000], bases(seed, 8000)[6000:]
         assert all(found.sequences[at] in learned for at in found.train if found.labels[at] == name)
@@ -67,6 +68,19 @@ def test_genera_with_few_sequences_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "dada2_ten_16s_100.fa").write_text(text)
     found = OTHER_DATA["16s"](partial(find_file, tmp_path), 0)
     assert sorted(set(found.labels)) == ["Aa", "Bb"] and len(found.train) == 12 and len(found.test) == 6
+
+
+@pytest.mark.parametrize("again", ["IE", "EI"])
+def test_a_sequence_under_two_labels_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture, again: str) -> None:
+    windows = [bases(seed, 60) for seed in range(20)]
+    lines = [f"{('EI', 'N')[at % 2]}, X{at}, {one}\n" for at, one in enumerate(windows)]
+    (tmp_path / "uci_splice.data").write_text("".join([*lines, f"{again}, Y, {windows[0]}\n"]))
+    found = OTHER_DATA["splice"](partial(find_file, tmp_path), 0)
+    told = f"uci_splice.data: {windows[0]} stands under the labels EI, IE: left out"
+    if again == "EI":  # a copy under the same label
+        assert found.sequences == windows and not caplog.messages
+    else:
+        assert found.sequences == windows[1:] and set(found.labels) == {"EI", "N"} and caplog.messages == [told]
 
 
 def test_tables_with_too_few_columns_are_named(tmp_path: Path) -> None:
