@@ -70,6 +70,7 @@ class EnsembleModel(FamilyModel):
     """
 
     kind: ClassVar[str] = "ensemble"
+    unit: ClassVar[str] = "difference of mean ranks"
 
     def __init__(
         self,

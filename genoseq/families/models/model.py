@@ -1,8 +1,8 @@
 """What all models of a family have in common: the columns they are about, and scores of variants and sequences.
 
-Scores are log ratios to the wild type in nats unless a model says otherwise: the wild type has 0, higher is fitter. What a
-model cannot score is NaN: a variant of a column that is not modelled or outside the alignment, or of a residue that is not
-known.
+Scores are log ratios to the wild type in nats unless a model says otherwise by its ``unit``: the wild type has 0, higher is
+fitter. What a model cannot score is NaN: a variant of a column that is not modelled or outside the alignment, or of a residue
+that is not known.
 """
 
 from __future__ import annotations
@@ -72,9 +72,15 @@ def focus_of(alignment: Alignment, **settings: Any) -> Focus:
 
 
 class FamilyModel(ABC):
-    """A model of a protein family. Children say what a substitution costs; see :class:`Focus` for the columns."""
+    """A model of a protein family. Children say what a substitution costs; see :class:`Focus` for the columns.
+
+    Attributes:
+        kind: its name in files and on the command line.
+        unit: of its scores; empty if they have none.
+    """
 
     kind: ClassVar[str]
+    unit: ClassVar[str] = "nats"
 
     def __init__(self, focus: Focus) -> None:
         self.focus = focus

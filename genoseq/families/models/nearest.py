@@ -47,6 +47,7 @@ class NearestModel(SiteModel):
     """
 
     kind: ClassVar[str] = "nearest"
+    unit: ClassVar[str] = ""
 
 
 def fit_nearest(alignment: Alignment, *, weight_identity: float = 0.8, threads: int = 1) -> NearestModel:

@@ -33,7 +33,7 @@ class Scores(NamedTuple):
 
     Attributes:
         score: (n,) the model's scores; NaN where it has none.
-        members: for an ensemble, the scores (n,) of each member, nats.
+        members: for an ensemble, the scores (n,) of each member, in the ``unit`` of its model.
         outside: how many have a substitution outside the alignment, in a column that is not modelled, or of an unknown residue.
         lengths: how many have another length than the wild type and a model that cannot score them.
     """
