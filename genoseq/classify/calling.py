@@ -17,6 +17,8 @@ from genoseq.classify.channels import letters
 from genoseq.classify.context import Flat
 from genoseq.classify.estimator import Calls, ContextMixtureClassifier
 from genoseq.classify.labelled import read_records
+from genoseq.classify.sequences import SequenceInputError, check_sequences
+from genoseq.errors import InputError
 from genoseq.outputs import whole_folder
 from genoseq.seqs.alphabet import CODES
 from genoseq.seqs.batch import ReadBatch, batch_of
@@ -89,7 +91,14 @@ def _batches(model: ContextMixtureClassifier, path: str) -> Iterator[ReadBatch]:
             yield from reader
         return
     records = read_records(path, protein=True)
+    done = 0
     while batch := list(islice(records, BATCH)):
+        for place, record in enumerate(batch, start=done + 1):
+            try:
+                check_sequences([record.sequence], alphabet="protein", empty=True)
+            except SequenceInputError as error:
+                raise InputError(f"record {place} ({record.name!r}): {error}", path=path) from error
+        done += len(batch)
         yield batch_of(batch, first_record=0, has_quality=False, keep_comments=False)
 
 
@@ -119,11 +128,17 @@ def _number(value: float, digits: int) -> str:
     return "NA" if np.isnan(value) else f"{value:.{digits}f}"
 
 
+def _files_listed(folder: Path) -> set[str]:
+    """The files of an older split, by its table: they were named by the labels of another model, perhaps."""
+    rows = (line.split("\t") for line in (folder / MARKER).read_text(errors="replace").splitlines()[1:])
+    return {row[-2] for row in rows if len(row) >= 3}
+
+
 class SplitFolder:
     """A folder with one FASTA file a label, and the table ``labels.tsv``: label, file, records. Appears when all is done.
 
     Args:
-        path: the folder; one that this class wrote is replaced.
+        path: the folder; one that this class wrote is replaced, unless other files lie in it.
     """
 
     def __init__(self, path: str) -> None:
@@ -133,7 +148,7 @@ class SplitFolder:
         self._records: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        self._folder: Path = self._stack.enter_context(whole_folder(self._path, marker=MARKER))
+        self._folder: Path = self._stack.enter_context(whole_folder(self._path, marker=MARKER, known=_files_listed))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

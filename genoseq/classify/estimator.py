@@ -46,6 +46,8 @@ MOST_CLASSES = 1 << CLASS_BITS
 ROWS = 40_000
 """Held-out scores that are kept, at most."""
 SHORTEST_PIECE = 100
+LONGEST = 20_000
+"""Letters of one training sequence; what is longer, genomes and contigs, is cut, so that parts of it can be held out."""
 
 
 class Calls(NamedTuple):
@@ -84,7 +86,8 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     and scored, once at random and once by homology groups, whole and as pieces of either strand. So they fit sequences
     with close relatives in the training set and those with none, genes and reads. Relatives are not independent observations:
     a sequence of a homology group of ``n`` counts as ``1 / sqrt(n)``, between one each and one a group. Groups are those within
-    what one call of ``fit`` or ``partial_fit`` gives; proteins are not grouped and count one each.
+    what one call of ``fit`` or ``partial_fit`` gives; proteins are not grouped and count one each. Training sequences of over
+    20,000 letters are cut into equal parts, so that a class of one genome has parts to hold out.
 
     Results do not depend on the number of threads, nor on which sequences are given together.
 
@@ -103,7 +106,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     Attributes:
         classes_: labels, sorted.
-        class_counts_: training sequences of each class.
+        class_counts_: training sequences of each class, the parts of long ones counted one by one.
         calibration_: see :class:`genoseq.classify.calibration.Calibration`.
         novelty_: see :class:`genoseq.classify.calibration.Novelty`.
         channels_: counts, one object a channel.
@@ -147,8 +150,9 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             y: ``n`` labels.
 
         Raises:
-            SequenceInputError: also a ``ValueError``. Sequences or labels that cannot be used: fewer than two classes, a sequence
-                that is empty or has no known letter, letters of the other alphabet.
+            SequenceInputError: also a ``ValueError``. Sequences or labels that cannot be used: fewer than two classes, a class
+                called what rejected sequences are called, a sequence that is empty or has no known letter, letters of the other
+                alphabet.
         """
         self._check_parameters()
         sequences = self._checked(X, empty=False)
@@ -191,6 +195,11 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def predict(self, X: Any) -> NDArray[Any]:
         """The label of each sequence, ``(n,)``: that of the most probable class, or ``unknown``."""
         return self.call(X).labels
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of sequences that get their own label; ``unknown`` is wrong, whatever type the labels have."""
+        right = self.predict(X).astype(object) == np.asarray(y, object)
+        return float(np.average(right, weights=sample_weight))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Calibrated probabilities, ``(n, classes)``; of sequences without any symbol all are equal."""
@@ -257,6 +266,12 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return Calls(labels, best, probabilities, margins, rates, np.where(silent, np.nan, novelty), symbols)
 
     @property
+    def measures_novelty(self) -> bool:
+        """Whether there were sequences to hold out, against which novelty is measured; without, it is NaN."""
+        self._fitted()
+        return len(self.novelty_.lengths) > 0
+
+    @property
     def nbytes(self) -> int:
         """Bytes of memory that the counts take."""
         return sum(channel.mixture.nbytes for channel in self._fitted())
@@ -280,6 +295,12 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or folds < 0 or folds == 1:
             raise SequenceInputError(f"calibration_folds is {folds!r}, expected 0 or at least 2")
         check_threads(self.n_jobs)
+        for name, most in (("reject_margin", np.inf), ("reject_novelty", 1.0)):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= most:  # NaN neither
+                raise SequenceInputError(
+                    f"{name} is {value!r}, expected None or a number from 0" + (" to 1" if most == 1 else "")
+                )
 
     def _checked(self, X: Any, *, empty: bool) -> list[bytes]:
         if not isinstance(X, (str, bytes, np.ndarray)) and hasattr(X, "__iter__"):
@@ -294,6 +315,10 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def _begin(self, classes: NDArray[Any], settings: Mapping[str, MixtureSettings] = SETTINGS) -> None:
         """Empty counts for these classes."""
+        if self.unknown in classes.tolist():
+            raise SequenceInputError(
+                f"a class is called {self.unknown!s}, as sequences without a class are", remedy="rename the class"
+            )
         if len(classes) > MOST_CLASSES:
             raise SequenceInputError(f"there are {len(classes)} classes, expected at most {MOST_CLASSES:,}")
         self.classes_ = classes
@@ -310,6 +335,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._held_out_weights = np.empty(0)
 
     def _learn(self, sequences: list[bytes], labels: NDArray[Any]) -> None:
+        sequences, labels = _cut(sequences, labels)
         flat = letters(sequences, protein=self.mode == "protein")
         numbers = np.searchsorted(self.classes_, labels).astype(np.int64)
         if not self.class_counts_.any():
@@ -327,7 +353,9 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         bits, symbols, owners, known, weights = [], [], [], [], []
         groups = None if self.mode == "protein" else homology_groups(sequences, threads=self.n_jobs)
         shares = np.ones(len(labels)) if groups is None else np.bincount(groups)[groups] ** -0.5
-        for fold, is_random in self._folds(labels, groups):
+        folds = list(self._folds(labels, groups))
+        for number, (fold, is_random) in enumerate(folds, start=1):
+            log.debug("calibration: part %d of %d held out", number, len(folds))
             counts = self.class_counts_ - np.bincount(labels[fold], minlength=len(self.classes_))
             part = flat.take(fold)
             pieces = _pieces(part, rng, reverse=self.strands == "both" and self.mode != "protein")
@@ -398,6 +426,21 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     p: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     return p
+
+
+def _cut(sequences: list[bytes], labels: NDArray[Any]) -> tuple[list[bytes], NDArray[Any]]:
+    """Sequences of at most :data:`LONGEST` letters, longer ones in equal parts, and their labels."""
+    numbers = [-(-len(one) // LONGEST) for one in sequences]
+    if max(numbers) == 1:
+        return sequences, labels
+    parts = [
+        one[len(one) * k // number : len(one) * (k + 1) // number]
+        for one, number in zip(sequences, numbers, strict=True)
+        for k in range(number)
+    ]
+    owners = np.repeat(labels, numbers)
+    telling = [bool(one.translate(None, b"N?.X*-")) for one in parts]  # a run of N may fill a part
+    return [one for one, use in zip(parts, telling, strict=True) if use], owners[np.array(telling)]
 
 
 def _pieces(sequences: Flat, rng: np.random.Generator, *, reverse: bool) -> Flat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def fit(
 @click.argument("model_path", metavar="MODEL")
 @click.argument("reads")
 @click.option("-o", "--output", metavar="FILE", help="The table, TSV. Default: standard output.")
-@click.option("--reject-margin", type=float, metavar="BITS", help="Label 'unknown' below this margin.")
+@click.option("--reject-margin", type=click.FloatRange(0), metavar="BITS", help="Label 'unknown' below this margin.")
 @click.option("--reject-novelty", type=click.FloatRange(0, 1), help="Label 'unknown' above this novelty.")
 @click.option("--split-dir", metavar="DIR", help="Also write the records as FASTA, one file a label.")
 @click.option("--windows", type=click.IntRange(min=1), metavar="N", help="Classify windows of N bases along each record.")
@@ -111,11 +112,19 @@ def predict(
     from genoseq.classify.evaluation_figures import Window, check_figure_name, draw_windows
     from genoseq.classify.model_file import load_classifier
     from genoseq.cli.targets import check_targets, target_of
+    from genoseq.errors import InputError
 
+    if reject_margin is not None and math.isnan(reject_margin):
+        raise click.BadParameter("is no number", param_hint="--reject-margin")
     output = target_of(output)
     check_figure_name(figure)
     check_targets([output, figure] if figure else [output], [model_path, reads])
     model = load_classifier(model_path, n_jobs=threads).set_params(reject_margin=reject_margin, reject_novelty=reject_novelty)
+    if reject_novelty is not None and not model.measures_novelty:
+        raise InputError(
+            "was fitted to too few sequences to measure novelty by",
+            path=model_path, remedy="leave out --reject-novelty, or fit it to more sequences of each class",
+        )  # fmt: skip
     found: Counter[str] = Counter()
     drawn: list[Window] = []
     metadata = {"format": CALLS_FORMAT, "version": VERSION, "model": model.digest_, "mode": model.mode}

@@ -134,9 +134,7 @@ class RecordReader:
         if header.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
             self._fail("is compressed twice", "decompress it once")
         if header.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-            self._fail(
-                "is a web page (HTML or XML), expected FASTA or FASTQ", "the download failed: get the file itself"
-            )
+            self._fail("is a web page (HTML or XML), expected FASTA or FASTQ", "the download failed: get the file itself")
         if b"\0" in header and not header.startswith((b">", b"@")):
             self._fail("holds binary data, expected FASTA or FASTQ text", "is it the right file?")
         if not header.startswith((b">", b"@")):
@@ -151,7 +149,8 @@ class RecordReader:
         at = min((place for place in (text.find(b" "), text.find(b"\t")) if place >= 0), default=len(text))
         name, comment = text[:at], text[at + 1 :]
         if not name:
-            self._fail(f"has no name: expected one right after {_quoted(header[:1])}", "name the record")
+            blank = "remove the blank after it (sed 's/^> */>/')" if text.strip() and header[:1] == b">" else "name the record"
+            self._fail(f"has no name: expected one right after {_quoted(header[:1])}", blank)
         illegal = name.translate(None, GRAPHIC)
         if illegal:
             self._fail(

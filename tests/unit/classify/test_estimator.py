@@ -140,6 +140,40 @@ def test_relatives_count_less_in_the_calibration():
     assert set(proteins._held_out_weights) == {1.0}
 
 
+def test_a_genome_is_cut_so_that_parts_of_it_can_be_held_out():
+    rng = np.random.default_rng(2)
+    shares = [0.35, 0.15, 0.15, 0.35], [0.2, 0.3, 0.3, 0.2]
+    genomes = ["".join(rng.choice(list("ACGT"), 90_000, p=one)) + "N" * 30_000 for one in shares]
+    model = ContextMixtureClassifier(mode="nucleotide").fit(genomes, ["a", "b"])
+    assert model.class_counts_.tolist() == [5, 5]  # six parts, the last one of N alone
+    assert model.calibration_.rows and model.measures_novelty
+    stranger = "".join(rng.choice(list("ACGT"), 2000, p=[0.05, 0.45, 0.05, 0.45]))
+    calls = model.call([genomes[0][:2000], stranger])
+    assert calls.labels[0] == "a" and calls.novelty[1] > 0.95
+    few = ContextMixtureClassifier(mode="nucleotide", calibration_folds=0).fit(genomes, ["a", "b"])
+    assert not few.measures_novelty
+
+
+def test_score_counts_unknown_as_wrong_whatever_the_labels():
+    model = ContextMixtureClassifier(mode="nucleotide", reject_margin=1e9).fit(X, np.repeat([1, 2, 3], 14))
+    assert model.score(X, np.repeat([1, 2, 3], 14)) == 0
+    assert model.set_params(reject_margin=None).score([*X[:3], ""], [1, 1, 2, 1], sample_weight=[1, 1, 1, 5]) == 2 / 8
+    model.set_params(reject_margin=1e9)
+    assert cross_val_score(model, X, np.repeat([1, 2, 3], 14), cv=2, error_score="raise").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("change", [{"reject_margin": np.nan}, {"reject_margin": -1}, {"reject_novelty": 1.5}])
+def test_thresholds_are_checked(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        ContextMixtureClassifier(**change).fit(X, Y)
+
+
+def test_a_class_called_unknown_is_refused():
+    with pytest.raises(ValueError, match="a class is called unknown, as sequences without a class are"):
+        ContextMixtureClassifier(mode="nucleotide").fit(X, ["unknown", *Y[1:]])
+    ContextMixtureClassifier(mode="nucleotide", unknown="?").fit(X, ["unknown", *Y[1:]])
+
+
 def test_rejection():
     model = ContextMixtureClassifier(mode="nucleotide").fit(X, Y)
     stranger = ["".join(np.random.default_rng(1).choice(list("ACGT"), 240))]

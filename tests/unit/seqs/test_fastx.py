@@ -74,7 +74,8 @@ ERRORS = [
     (b"\x00\x01\x02", "holds binary data"),
     (gzip.compress(b">a\nA\n"), "is compressed twice; decompress it once"),
     # names
-    (b">\nA\n", "record 1 (line 1): has no name: expected one right after '>'"),
+    (b">\nA\n", "record 1 (line 1): has no name: expected one right after '>'; name the record"),
+    (b"> 64\nA\n", "record 1 (line 1): has no name: expected one right after '>'; remove the blank after it"),
     (b"@a\nA\n+\nI\n@ b\nA\n+\nI\n", "record 2 (line 5): has no name: expected one right after '@'"),
     (
         ">a\nA\n>bä\nC\n".encode(),
