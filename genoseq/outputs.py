@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from genoseq.errors import OutputError, Pathlike
@@ -72,20 +72,24 @@ def whole_file(path: Pathlike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Pathlike, *, marker: str | None = None) -> Iterator[Path]:
+def whole_folder(
+    path: Pathlike, *, marker: str | None = None, known: Callable[[Path], Collection[str]] | None = None
+) -> Iterator[Path]:
     """Give a new empty folder beside ``path``; move it to ``path`` if the block succeeds, remove it if not.
 
     Args:
         path: the folder to make. One that stands there already is replaced, but only if it is empty or holds a file
             named ``marker``, so that a mistyped path never costs a folder that genoseq did not write.
         marker: name of a file by which a folder of this kind is known.
+        known: names of what an earlier run wrote into the folder that it is given; whatever else lies there is the user's,
+            and the folder is not replaced. None: nothing is looked at but the marker.
 
     Raises:
-        OutputError: the place cannot be written, or holds something else.
+        OutputError: the place cannot be written, or holds something else, which is named.
     """
     target = Path(os.path.realpath(path))
     check_writable(target)
-    _check_replaceable(target, marker)
+    _check_replaceable(target, marker, known)
     temporary = beside(target)
     old = temporary.with_name(f"{temporary.name}.old")
     try:
@@ -95,7 +99,7 @@ def whole_folder(path: Pathlike, *, marker: str | None = None) -> Iterator[Path]
             for found in sorted(temporary.rglob("*")):
                 _flush(found)
             _flush(temporary)
-            _check_replaceable(target, marker)
+            _check_replaceable(target, marker, known)
             if target.exists():
                 os.rename(target, old)
             try:
@@ -170,12 +174,14 @@ def refusal(error: OSError) -> str:
 
 @contextlib.contextmanager
 def _explained(target: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an OutputError that names the output, not the temporary file."""
+    """Turn a full or read-only disk, or a place without files, into an OutputError that names the output, not the stand-in."""
     try:
         yield
     except OSError as error:
-        refused = error.errno in (errno.EACCES, errno.EPERM) and _is_beside(error.filename, target)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) or refused:
+        ours = _is_beside(error.filename, target)
+        if ours and error.errno in (errno.ENOENT, errno.ENXIO, errno.EOPNOTSUPP):  # /proc and the like have no new files
+            raise OutputError(f"{target}: no file can be made there; choose another place") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) or ours:
             raise OutputError(describe_os_error(error, target)) from error
         if error.errno is None and is_full(target.parent):  # numpy does not say why fewer bytes were written
             raise OutputError(describe_os_error(OSError(errno.ENOSPC, str(error)), target)) from error
@@ -226,7 +232,7 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _check_replaceable(target: Path, marker: str | None) -> None:
+def _check_replaceable(target: Path, marker: str | None, known: Callable[[Path], Collection[str]] | None) -> None:
     if not target.exists():
         return
     if not target.is_dir():
@@ -235,6 +241,11 @@ def _check_replaceable(target: Path, marker: str | None) -> None:
     if inside and (marker is None or marker not in inside):
         kind = f" (no {marker} in it)" if marker else ""
         raise OutputError(
-            f"{target}: holds files that genoseq did not write{kind}, so it is not replaced; "
-            "remove it or choose another place"
+            f"{target}: holds files that genoseq did not write{kind}, so it is not replaced; remove it or choose another place"
+        )
+    others = sorted(inside - {marker, *known(target)}) if inside and known is not None else []
+    if others:
+        raise OutputError(
+            f"{target}: holds {others[0]!r} beside what genoseq wrote, so it is not replaced; "
+            "move that away or choose another place"
         )

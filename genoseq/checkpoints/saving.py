@@ -40,7 +40,7 @@ def save(model: Any, tokenizer: Any, folder: Pathlike) -> None:
     name = type(model).__name__
     if find_class(name) is None or not hasattr(model, "state_dict"):
         raise UsageError(f"genoseq.save writes the nets of genoseq, not a {name}; use torch.save or safetensors for it")
-    with whole_folder(folder, marker=MARKER) as place:
+    with whole_folder(folder, marker=MARKER, known=files_of_net) as place:
         write_net(model, tokenizer, place)
 
 
@@ -53,6 +53,14 @@ def write_net(model: Any, tokenizer: Any, place: Path) -> None:
     files = {path.name: hash_file(path) for path in sorted(place.iterdir()) if path.is_file()}
     told = {"format": FORMAT, "version": VERSION, "genoseq": __version__, "class": type(model).__name__, "files": files}
     (place / MARKER).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def files_of_net(folder: Path) -> set[str]:
+    """Names of the files that `write_net` wrote into a folder, by what it says of them there."""
+    try:
+        return {MARKER, *json.loads((folder / MARKER).read_text())["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {MARKER}
 
 
 def _write_config(model: Any, path: Path) -> None:

@@ -129,6 +129,17 @@ class ByteStream:
             parts += block[:count]
         return bytes(parts)
 
+    def read_rest(self) -> bytes:
+        """All the bytes that remain: for who must not take the part before a damaged place for the whole.
+
+        Raises:
+            InputError: the compressed data are truncated or damaged; nothing is given out first.
+        """
+        parts = bytearray()
+        while more := self.read():
+            parts += more
+        return bytes(parts)
+
     def _recognise(self) -> tuple[Callable[[], _Decompressor] | None, str]:
         head = b""
         while len(head) < 18 and not self._raw_ended:
@@ -229,11 +240,11 @@ def open_bytes(path: Pathlike) -> ByteStream:
     ...     stream.read()
     b'ACGT'
     """
-    name = os.fspath(path)
-    if name == "-":
+    name = str(path)  # as messages have it
+    if os.fspath(path) == "-":
         return ByteStream(sys.stdin.buffer, name, owns=False)
     try:
-        raw = open(name, "rb", buffering=0)  # noqa: SIM115 (the stream closes it)
+        raw = open(path, "rb", buffering=0)  # noqa: SIM115 (the stream closes it)
     except OSError as error:
         raise InputError(describe_os_error(error, name)) from error
     try:

@@ -37,6 +37,16 @@ def test_rows(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
     assert "1 sequence without likeness to the family (E-value above 0.001): odd" in done.err
 
 
+def test_no_wild_type_is_told_where_the_first_row_would_be_taken_for_it(genoseq: Runner, folder: Path) -> None:
+    def told(*options: object) -> bool:
+        done = genoseq("family", "align", folder / "new.fa", "--to", folder / "family.a3m", *options)
+        assert done.status == 0, done.err
+        return "standard output: there is no wild type, the first row is none: read it with --wild-type none" in done.err
+
+    assert told("--wild-type", "none") and told("--wild-type", "none", "--layout", "a2m")
+    assert not told() and not told("--wild-type", "none", "--layout", "fasta")
+
+
 def test_options(genoseq: Runner, folder: Path) -> None:
     def found(*options: object, to: str = "family.a3m") -> dict[str, str]:
         done = genoseq("family", "align", folder / "new.fa", "--to", folder / to, *options)

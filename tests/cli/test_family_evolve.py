@@ -75,6 +75,14 @@ def test_limits(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
     assert {int(one[1:-1]) for row in rows[1:] for one in row["variant"].split(":")} == {104, 106, 107}
 
 
+def test_letters_of_fixed_residues(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    own = f"{wild[0]}101,102"
+    _, rows = run(genoseq, folder, tmp_path / "t.tsv", "--fix", f"{own},104-112,103W")
+    changes = {part for row in rows[1:] for part in row["variant"].split(":")}
+    assert changes == {f"{wild[2]}103W"} and wild[2] != "W"
+
+
 def test_a_masked_model_proposes_and_scores(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
     words = ("family", "evolve", folder / "wt.fa", "-m", folder / "esm", "--budget", "12", "--beam", "2")
     plain = genoseq(*words)
@@ -94,9 +102,13 @@ def test_figure(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "status", "message"),
     [
-        (("--fix", "10"), 2, "residue -90 is limited"),
-        (("--fix", "a"), 2, "'a' is neither a number nor a span"),
-        (("--fix", "105-101"), 2, "neither a number nor a span"),
+        (("--fix", "10"), 2, "--fix 10: residue 10 is outside of 101 to 112"),
+        (("--fix", "a"), 2, "--fix a: 'a' is no position: expected 70, S70, 70A or 68-73"),
+        (("--fix", "105-101"), 2, "'105-101' is no position"),
+        (("--fix", "W101"), 2, "at position 101, not W"),
+        (("--fix", "101-102,101W"), 2, "residue 101 both stays and has a new letter"),
+        (("--only", "101W"), 2, "give positions without new letters"),
+        (("--only", "102", "--fix", "101W"), 2, "--fix gives residue 101 a new letter, --only leaves it"),
         (("--only", "113"), 2, "residue 113 is outside of 101 to 112"),
         (("--letters", "B"), 2, "'B' is none of the 20"),
         (("--method", "masked-marginal"), 2, "--method is for a masked language model"),

@@ -54,7 +54,7 @@ def test_a_fitted_model_scores_and_draws(folder: Path, tmp_path: Path) -> None:
     run(fit, folder / "family.a3m", "-o", bare, "-t", 1, "--no-sampler")
     assert bare.stat().st_size < model.stat().st_size
     assert np.array_equal(load_model(model).single_scores(), load_model(bare).single_scores(), equal_nan=True)
-    with pytest.raises(GenoseqError, match="fitted without a sampler"):
+    with pytest.raises(GenoseqError, match=r"holds no sampler: .*score --save-model.*genoseq family fit ALIGNMENT -o FILE"):
         run(generate, bare, "-n", 3)
     with pytest.raises(GenoseqError, match="only an ensemble has"):
         run(fit, folder / "family.a3m", "-o", tmp_path / "x", "--kind", "potts", "--sampler")
@@ -107,6 +107,7 @@ def test_options_of_the_samples(folder: Path) -> None:
     assert all(one[4] == "W" and one[9] == "K" for one in letters("--aligned", "--fix", "5W,10K"))
     own = letters("--aligned", "--fix", "7")
     assert len({one[6] for one in own}) == 1
+    assert len({one[6:9] for one in letters("--aligned", "--fix", "7-9")}) == 1 < len({one[6:9] for one in own})
     assert max(identities("--max-identity", 0.6)) <= 0.6 < max(identities())
     assert min(identities("--min-identity", 0.6)) >= 0.6 > min(identities())
     assert {len(one) for one in letters("--min-length", 58, "--max-length", 59)} <= {58, 59}
@@ -158,6 +159,9 @@ def test_a_potts_model(folder: Path, tmp_path: Path) -> None:
         (["model", "--sweeps", "3", "--passes", "1"], "--passes, --sweeps have no effect"),
         (["train", "--sweeps", "3"], "--sweeps has no effect on an alignment"),
         (["model", "--fix", "99"], "no position 99"),
+        (["model", "--min-length", "61"], "61 residues or more are wanted, the model has 60 columns"),
+        (["train", "--min-length", "61", "--passes", "1000000"], "61 residues or more are wanted"),
+        (["train", "--fix", "99", "--passes", "1000000"], "no position 99"),
         (["train", "--pulls", "a"], "expected numbers"),
         (["train", "--pulls", "-1"], "cannot be"),
         (["train", "--pulls", "1", "--nearest", "0.5"], "--nearest has no effect with --pulls"),

@@ -48,11 +48,15 @@ def test_an_alignment_and_a_table(genoseq: Runner, folder: Path, tmp_path: Path)
     assert not any(name.startswith("other") for name in found)
     head, columns, *rows = (tmp_path / "x.tsv").read_text().splitlines()
     metadata = json.loads(head[1:])
-    assert (metadata["format"], metadata["version"], metadata["query"]) == ("genoseq.family-hits", 1, "wt/21-100")
+    assert (metadata["format"], metadata["version"], metadata["query"]) == ("genoseq.family-hits", 2, "wt/21-100")
     assert columns.split("\t")[:4] == ["name", "start", "end", "evalue"]
     assert ["{}/{}-{}".format(*row.split("\t")[:3]) for row in rows] == found[1:]
     best = rows[0].split("\t")
-    assert float(best[3]) < 1e-20 and 0.9 < float(best[7]) <= 1 and float(best[8]) > 0.6
+    assert float(best[3]) < 1e-20 and 0.9 < float(best[8]) <= 1 and float(best[9]) > 0.6
+    assert columns.split("\t")[5:7] == ["part_c_evalue", "part_i_evalue"]
+    assert all(float(row.split("\t")[5]) <= 1e-3 for row in rows)  # what --evalue is about
+    assert all(float(row.split("\t")[5]) <= float(row.split("\t")[6]) for row in rows)
+    assert "there is no wild type" not in done.err
     assert "hits among 87 sequences" in done.err
 
 
@@ -62,6 +66,17 @@ def test_standard_output_and_input(genoseq: Runner, folder: Path, monkeypatch: p
     with open(folder / "wt.fa") as given:
         monkeypatch.setattr("sys.stdin", given)
         assert genoseq("family", "search", "-", folder / "db.fa", "-o", "-").out == plain.out
+
+
+def test_a_profile_without_a_wild_type(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
+    out, hits = tmp_path / "x.a3m", tmp_path / "x.tsv"
+    done = genoseq("family", "search", folder / "family.fa", folder / "db.fa", "-o", out, "--hits", hits)
+    assert done.status == 0, done.err
+    assert f"{out}: there is no wild type, the first row is none: read it with --wild-type none" in done.err
+    assert json.loads(hits.read_text().split("\n")[0][1:])["query"] == "family.fa"
+    assert names(out.read_text())[0] == "{}/{}-{}".format(*hits.read_text().split("\n")[2].split("\t")[:3])
+    rows = out.read_text().split("\n")[1::2]
+    assert {sum(not letter.islower() for letter in row) for row in rows} == {80}
 
 
 def test_options(genoseq: Runner, folder: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -189,3 +190,42 @@ def test_new_files_have_the_permissions_that_the_umask_leaves(tmp_path: Path) ->
     with whole_file(tmp_path / "new") as temporary:
         temporary.touch(0o600)
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604
+
+
+def test_what_others_put_into_a_folder_is_named_and_kept(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    with whole_folder(target, marker="kind.json", known=lambda old: ["a"]) as temporary:
+        (temporary / "kind.json").write_text("first")
+        (temporary / "a").write_text("")
+    (target / "notes.txt").write_text("dear")
+    with (
+        pytest.raises(
+            OutputError, match=r"made: holds 'notes.txt' beside what genoseq wrote, so it is not replaced; move that away"
+        ),
+        whole_folder(target, marker="kind.json", known=lambda old: ["a"]),
+    ):
+        raise AssertionError("the work was begun")
+    assert (target / "notes.txt").read_text() == "dear" and (target / "kind.json").read_text() == "first"
+    (target / "notes.txt").unlink()
+    with whole_folder(target, marker="kind.json", known=lambda old: (old / "kind.json").read_text() and ["a"]) as temporary:
+        (temporary / "kind.json").write_text("second")
+        (temporary / "b").write_text("")
+    assert sorted(os.listdir(target)) == ["b", "kind.json"]
+
+
+def test_a_file_that_appears_meanwhile_is_kept_too(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    for name in ("first", "second"):
+        refused = pytest.raises(OutputError, match="holds 'late'") if name == "second" else contextlib.nullcontext()
+        with refused, whole_folder(target, marker="kind.json", known=lambda old: ()) as temporary:
+            (temporary / "kind.json").write_text(name)
+            if name == "second":
+                (target / "late").write_text("dear")
+    assert (target / "kind.json").read_text() == "first" and sorted(os.listdir(tmp_path)) == ["made"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_place_without_files_is_told_by_the_name_of_the_output() -> None:
+    with pytest.raises(OutputError) as caught, whole_file("/proc/a.png") as temporary:
+        temporary.write_text("")
+    assert str(caught.value) == "/proc/a.png: no file can be made there; choose another place"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from genoseq.cli.family.alignment_options import format_option, print_rows, query_of, wild_type_option
+from genoseq.cli.family.alignment_options import format_option, print_rows, query_of, warn_of_no_query, wild_type_option
 from genoseq.cli.options import threads_option
 
 __all__ = ["align"]
@@ -58,3 +58,5 @@ def align(
         modelled = found.alignment.modelled | (layout == "fasta")
         rows = (masked_row(row, modelled) for row in found.alignment.matrix)
     print_rows(zip(written_names(found.alignment), rows, strict=True), output)
+    if alignment.query is None and layout != "fasta":  # aligned FASTA has no wild type unless one is named
+        warn_of_no_query(output)

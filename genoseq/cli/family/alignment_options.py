@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable
 
 import click
 
-__all__ = ["format_option", "print_rows", "query_of", "wild_type_option"]
+__all__ = ["format_option", "print_rows", "query_of", "warn_of_no_query", "wild_type_option"]
+
+log = logging.getLogger("genoseq.family")
 
 wild_type_option = click.option(
     "--wild-type",
@@ -26,6 +29,15 @@ format_option = click.option(
 def query_of(wild_type: str) -> str | None:
     """What ``--wild-type`` says to :func:`genoseq.families.alignments.files.read_alignment`."""
     return None if wild_type == "none" else wild_type
+
+
+def warn_of_no_query(output: str | None) -> None:
+    """Say that the first row of an a3m or a2m without a wild type would be taken for one by what reads it next."""
+    log.warning(
+        "%s: there is no wild type, the first row is none: read it with --wild-type none, or its first row is taken for the "
+        "query and the columns where that has gaps are dropped",
+        output or "standard output",
+    )
 
 
 def print_rows(rows: Iterable[tuple[str, str]], output: str | None) -> None:

@@ -50,7 +50,10 @@ COLUMNS = ("call", "round", "parent", "variant", "mutations", "score", "best", "
 )
 @click.option("--elite", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="So many best always go on.")
 @click.option("--max-mutations", type=click.IntRange(1), metavar="N", help="Differences to the wild type, at most.")
-@click.option("--fix", metavar="POSITIONS", help="Residues that stay, such as 24-30,70.")
+@click.option(
+    "--fix", metavar="POSITIONS",
+    help="Residues that stay (24-30,70,S73), or can only become one letter (70A).",
+)  # fmt: skip
 @click.option("--only", metavar="POSITIONS", help="Residues that may change; all others stay.")
 @click.option("--letters", metavar="LETTERS", help="Amino acids that may be put in. Default: all 20.")
 @click.option("--offset", type=int, metavar="N", help="Residues before the wild type's first. Default: by WT's name, or 0.")
@@ -134,20 +137,42 @@ def evolve(
 def _limits(
     wild_type: str, offset: int, fix: str | None, only: str | None, letters: str | None, max_mutations: int | None
 ) -> Any:
-    from genoseq.cli.family.model_source import numbers_of
     from genoseq.families.alphabet import AMINO_ACIDS
     from genoseq.families.evolution.extrapolate import Limits
 
-    fixed = {place - 1 - offset for place in numbers_of(fix, "--fix")} if fix is not None else set()
+    fixed: set[int] = set()
+    single: dict[int, str] = {}
+    for place, new in _places(fix, "--fix", wild_type, offset):
+        if new and new != wild_type[place]:
+            single[place] = new
+        else:
+            fixed.add(place)
+    if fixed & single.keys():
+        raise click.UsageError(f"--fix {fix}: residue {min(fixed & single.keys()) + 1 + offset} both stays and has a new letter")
     if only is not None:
-        free = {place - 1 - offset for place in numbers_of(only, "--only")}
-        outside = sorted(place for place in free if not 0 <= place < len(wild_type))
-        if outside:
-            raise click.UsageError(
-                f"--only {only}: residue {outside[0] + 1 + offset} is outside of {1 + offset} to {len(wild_type) + offset}"
-            )
+        changing = _places(only, "--only", wild_type, offset)
+        if any(new for _, new in changing):
+            raise click.UsageError(f"--only {only}: give positions without new letters; --fix 70A leaves one letter only")
+        free = {place for place, _ in changing}
+        if shut := sorted(single.keys() - free):
+            raise click.UsageError(f"--fix gives residue {shut[0] + 1 + offset} a new letter, --only leaves it as it is")
         fixed |= set(range(len(wild_type))) - free
-    return Limits(frozenset(fixed), max_mutations, AMINO_ACIDS if letters is None else letters.upper())
+    return Limits(frozenset(fixed), max_mutations, AMINO_ACIDS if letters is None else letters.upper(), single)
+
+
+def _places(text: str | None, option: str, wild_type: str, offset: int) -> list[tuple[int, str]]:
+    """Residues from 0 that an option lists, and the letters it gives them; checked against the wild type."""
+    from genoseq.families.variants.places import parse_places
+
+    found = []
+    for one in parse_places(text, option) if text is not None else ():
+        place = one.number - 1 - offset
+        if not 0 <= place < len(wild_type):
+            first, last = 1 + offset, len(wild_type) + offset
+            raise click.UsageError(f"{option} {text}: residue {one.number} is outside of {first} to {last}")
+        one.check_wild_type(wild_type[place])
+        found.append((place, one.new))
+    return found
 
 
 def _roles(model: Any, judge: Any, wild_type: str, method: str | None) -> tuple[Any, Any]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genoseq.cli.family.alignment_options import format_option, query_of, wild_type_option
 from genoseq.cli.family.model_source import is_family_model
 from genoseq.cli.options import threads_option
+
+if TYPE_CHECKING:
+    from genoseq.families.models.model import Focus
 
 __all__ = ["generate"]
 
@@ -27,7 +31,7 @@ OF_POTTS = ("sweeps", "train")
 @click.option("--aligned", is_flag=True, help="Write gaps, too: one letter for each column of the model.")
 @click.option(
     "--fix", metavar="POSITIONS",
-    help="Positions of the wild type that keep its letter (70,73), or have another (70A), counted from 1 in its protein.",
+    help="Positions of the wild type that keep its letter (70,S73,68-72), or have another (70A), counted from 1 in its protein.",
 )  # fmt: skip
 @click.option(
     "--temperature", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
@@ -99,6 +103,15 @@ def generate(
 
     output = target_of(output)
     check_targets([output, options["save_model"]], [source, options["train"]])
+    wanted = Wanted(
+        0.9 if max_identity is None else max_identity, 0.0 if min_identity is None else min_identity, min_length, max_length
+    )
+
+    def check_wishes(focus: Focus) -> dict[int, int] | None:
+        """What cannot be is refused before minutes are spent; the fixed columns."""
+        wanted.check(focus.length)
+        return fixed_columns(fix, focus) if fix is not None else None
+
     is_model = is_family_model(source)
     names = {name: f"--{name.replace('_', '-')}" for name in (*OF_THE_FIT, *OF_POTTS)}
     if is_model:
@@ -109,16 +122,13 @@ def generate(
         _refuse([names[name] for name in idle], f"a model of kind {model.kind}")
     else:
         _refuse([names[name] for name in OF_POTTS if options[name] is not None], "an alignment")
-        model = _fitted(source, query_of(wild_type), alignment_format, device, threads, options)
+        model = _fitted(source, query_of(wild_type), alignment_format, device, threads, options, check_wishes)
         if options["save_model"] is not None:
             save_model(model, options["save_model"])
     sampler, train = _sampler(model, options, alignment_format, query_of(wild_type))
     if train is None and (max_identity is not None or min_identity is not None):
         raise click.UsageError("identities are to the train sequences of a Potts model: name them by --train")
-    wanted = Wanted(
-        0.9 if max_identity is None else max_identity, 0.0 if min_identity is None else min_identity, min_length, max_length
-    )
-    fixed = fixed_columns(fix, model.focus) if fix is not None else None
+    fixed = check_wishes(model.focus)
     digest = model_sha256(model)
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(Progress(number, unit="samples", label="sampling"))
@@ -145,7 +155,10 @@ def _with_sampler(model: Any, source: str) -> Any:
     if not isinstance(model, EnsembleModel):
         return model
     if model.sampler is None:
-        raise InputError("was fitted without a sampler", path=source, remedy="fit it again without --no-sampler")
+        raise InputError(
+            "holds no sampler: `genoseq family score --save-model` and `fit --no-sampler` keep none", path=source,
+            remedy="give the alignment, or the model that `genoseq family fit ALIGNMENT -o FILE` writes",
+        )  # fmt: skip
     return model.sampler
 
 
@@ -155,13 +168,20 @@ def _refuse(names: list[str], source: str) -> None:
 
 
 def _fitted(
-    source: str, query: str | None, alignment_format: str | None, device: str, threads: int, options: dict[str, Any]
+    source: str,
+    query: str | None,
+    alignment_format: str | None,
+    device: str,
+    threads: int,
+    options: dict[str, Any],
+    check: Callable[[Focus], object],
 ) -> Any:
-    """The autoregressive model of an alignment."""
+    """The autoregressive model of an alignment; ``check`` is asked of its columns before."""
     from genoseq.families.alignments.files import read_alignment
     from genoseq.families.alignments.filtering import filter_alignment
     from genoseq.families.models.autoregressive import fit_autoregressive
     from genoseq.families.models.autoregressive_fit import AutoregressiveSettings
+    from genoseq.families.models.model import focus_of
     from genoseq.log import Progress
 
     alignment = read_alignment(source, query=query, format=alignment_format)  # type: ignore[arg-type]
@@ -179,6 +199,7 @@ def _fitted(
             chosen["pulls"] = tuple(float(value) for value in chosen["pulls"].split(","))
         except ValueError:
             raise click.UsageError(f"--pulls {chosen['pulls']}: expected numbers separated by commas") from None
+    check(focus_of(kept))
     settings = AutoregressiveSettings(**chosen)
     with Progress(settings.passes * len(kept), unit="rows", label="fitting", stream=sys.stderr) as progress:
         return fit_autoregressive(kept, settings=settings, device=device, threads=threads, report=progress.update)

@@ -17,7 +17,6 @@ __all__ = [
     "METHODS",
     "is_family_model",
     "method_option",
-    "numbers_of",
     "open_source",
     "source_sha256",
     "torch_threads",
@@ -90,18 +89,3 @@ def wild_type_of(path: str) -> tuple[str, str, int]:
     name, sequence = records[0]
     place = name_range(name)
     return name, sequence, place[0] if place is not None and place[1] - place[0] == len(sequence) else 0
-
-
-def numbers_of(text: str, option: str) -> list[int]:
-    """The numbers in ``24-30,70``, in order.
-
-    Raises:
-        click.UsageError: not such a list.
-    """
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise click.UsageError(f"{option} {text}: {part.strip()!r} is neither a number nor a span such as 24-30")
-        found.update(range(int(first), int(last or first) + 1))
-    return sorted(found)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from genoseq.cli.family.alignment_options import format_option, print_rows, query_of, wild_type_option
+from genoseq.cli.family.alignment_options import format_option, print_rows, query_of, warn_of_no_query, wild_type_option
 from genoseq.cli.options import Whole, threads_option
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ __all__ = ["search"]
 
 log = logging.getLogger("genoseq.family")
 
-FORMAT, VERSION = "genoseq.family-hits", 1
-COLUMNS = ("name", "start", "end", "evalue", "bits", "part_evalue", "part_bits", "coverage", "identity")
+FORMAT, VERSION = "genoseq.family-hits", 2
+COLUMNS = ("name", "start", "end", "evalue", "bits", "part_c_evalue", "part_i_evalue", "part_bits", "coverage", "identity")
 
 
 @click.command(name="search")
@@ -31,7 +32,11 @@ COLUMNS = ("name", "start", "end", "evalue", "bits", "part_evalue", "part_bits",
     "--iterations", type=Whole(1), default=3, show_default=True, help="Searches at most; fewer if nothing new is found."
 )
 @click.option(
-    "--evalue", type=click.FloatRange(min=0, min_open=True), default=1e-3, show_default=True, help="Hits up to this E-value."
+    "--evalue",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Hits up to this E-value, and the parts of them up to this conditional one.",
 )
 @click.option(
     "--bits-per-residue",
@@ -66,7 +71,8 @@ def search(
     """Search DATABASE, a FASTA file of proteins of any size, for homologues of QUERY, and align them to it.
 
     QUERY is one protein (FASTA) or an alignment (a3m, a2m, Stockholm or aligned FASTA), whose profile is then searched
-    with first. Files may be plain, gzip, bgzip or zstd; - is standard input.
+    with first; without a wild type (--wild-type) the columns are the profile's. Files may be plain, gzip, bgzip or zstd; - is
+    standard input.
     """
     given = click.core.ParameterSource.COMMANDLINE
     if bits_per_residue is not None and context.get_parameter_source("evalue") is given:
@@ -103,13 +109,16 @@ def search(
     print_rows(((written, row) for name, written, row in rows if name in chosen), output)
     if hits_path is not None:
         settings = {"iterations": iterations, "evalue": evalue, "bits_per_residue": bits_per_residue}
-        _write_hits(found, chosen, hits_path, {"query": names[0], "database": database, **settings})
+        asked = names[0] if alignment.query is not None else "standard input" if query == "-" else Path(query).name
+        _write_hits(found, chosen, hits_path, {"query": asked, "database": database, **settings})
     log.info(
         "%s in %s; %s",
         f"{len(found.hits):,} hits among {found.searched:,} sequences",
         f"{found.iterations} iteration{'s' if found.iterations > 1 else ''}",
         "nothing new in the last" if found.converged else "stopped there",
     )
+    if alignment.query is None:
+        warn_of_no_query(output)
 
 
 def _write_hits(found: Homologues, chosen: set[str], path: str, metadata: dict[str, object]) -> None:
@@ -130,7 +139,8 @@ def _write_hits(found: Homologues, chosen: set[str], path: str, metadata: dict[s
     lines = [f"#{json.dumps(head)}\n", "\t".join(COLUMNS) + "\n"]
     for number, hit in enumerate(found.hits, first):
         if alignment.names[number] in chosen:
-            values = (f"{hit.evalue:.3g}", f"{hit.bits:.1f}", f"{hit.part_evalue:.3g}", f"{hit.part_bits:.1f}")
+            parts = (f"{hit.part_c_evalue:.3g}", f"{hit.part_i_evalue:.3g}", f"{hit.part_bits:.1f}")
+            values = (f"{hit.evalue:.3g}", f"{hit.bits:.1f}", *parts)
             shares = (f"{coverage[number]:.4f}", f"{identity[number]:.4f}")
             lines.append("\t".join((hit.name, str(hit.start + 1), str(hit.stop), *values, *shares)) + "\n")
     if target_of(path) is None:

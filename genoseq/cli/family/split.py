@@ -13,6 +13,7 @@ __all__ = ["split"]
 
 log = logging.getLogger("genoseq.family")
 MARKER = "split.json"
+PARTS = ("train.a3m", "held_out.a3m")
 
 
 @click.command(name="split")
@@ -45,7 +46,8 @@ def split(
 ) -> None:
     """Split ALIGNMENT (a3m, a2m, Stockholm or FASTA) by connected components of similar sequences.
 
-    The wild type, if there is one, stays in the train part. Prints the sizes, the largest identity across the parts and how
+    The wild type, if there is one, stays in the train part. An older split in FOLDER is replaced, unless other files lie beside
+    it. Prints the sizes, the largest identity across the parts and how
     many held-out sequences leak (none).
     """
     import numpy as np
@@ -77,9 +79,9 @@ def split(
         "median_cross_identity": round(float(np.median(found.nearest)), 6),
         "leaks": found.leaks,
     }
-    with whole_folder(output, marker=MARKER) as folder:
-        write_alignment(kept.subset(found.train), folder / "train.a3m")
-        write_alignment(kept.subset(found.held_out), folder / "held_out.a3m")
+    with whole_folder(output, marker=MARKER, known=lambda folder: PARTS) as folder:
+        for name, rows in zip(PARTS, (found.train, found.held_out), strict=True):
+            write_alignment(kept.subset(rows), folder / name)
         (folder / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     for name in (
         "sequences", "columns", "components", "largest_component", "train", "held_out", "largest_cross_identity",

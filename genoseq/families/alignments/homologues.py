@@ -50,6 +50,8 @@ LONGEST = 100_000  # residues; HMMER's own limit
 class Inclusion:
     """What makes a hit a homologue: an E-value, or bits for each column of the query (then the E-value does not count).
 
+    Both are asked of the whole sequence and of the part of it; of a part it is the conditional E-value, as in jackhmmer.
+
     >>> Inclusion(bits_per_residue=0.5)
     Inclusion(evalue=0.001, bits_per_residue=0.5)
     """
@@ -80,7 +82,9 @@ class Hit(NamedTuple):
         start, stop: the part, from 0, half-open.
         evalue: of the whole sequence.
         bits: of the whole sequence.
-        part_evalue: of this part alone (independent E-value).
+        part_c_evalue: of this part, given that the sequence is a homologue (HMMER's conditional E-value): what decides whether
+            the part is taken.
+        part_i_evalue: of this part, as if it were all there is (HMMER's independent E-value).
         part_bits: of this part alone.
     """
 
@@ -89,7 +93,8 @@ class Hit(NamedTuple):
     stop: int
     evalue: float
     bits: float
-    part_evalue: float
+    part_c_evalue: float
+    part_i_evalue: float
     part_bits: float
 
 
@@ -280,8 +285,9 @@ def _collect(
             part = domain.alignment
             row = "-" * (part.hmm_from - 1) + part.target_sequence + "-" * (columns - part.hmm_to)
             one = Hit(
-                source.names[number], part.target_from - 1, part.target_to, hit.evalue, hit.score, domain.i_evalue, domain.score
-            )
+                source.names[number], part.target_from - 1, part.target_to, hit.evalue, hit.score, domain.c_evalue,
+                domain.i_evalue, domain.score,
+            )  # fmt: skip
             found.append((-hit.score, number, part.target_from, one, row))
     found.sort(key=lambda entry: entry[:3])
     names = [f"{one.name}/{one.start + 1}-{one.stop}" for _, _, _, one, _ in found]

@@ -11,9 +11,9 @@ from genoseq.families.alignments.nucleotides import LOOKED, refuse_nucleotides
 from genoseq.families.alignments.rows import LETTERS
 from genoseq.log import counted
 from genoseq.seqs.fastx import RecordReader
-from genoseq.seqs.stream import open_bytes
+from genoseq.seqs.stream import ByteStream, open_bytes
 
-__all__ = ["Protein", "read_proteins"]
+__all__ = ["Protein", "proteins_in", "read_proteins"]
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,18 @@ def read_proteins(path: Pathlike, *, stops_inside: bool = False) -> Iterator[Pro
     Raises:
         InputError: names file, record and line; or the file holds nucleotides.
     """
-    records = _residues(path, stops_inside)
+    with open_bytes(path) as stream:
+        yield from proteins_in(stream, stops_inside=stops_inside)
+
+
+def proteins_in(stream: ByteStream, *, head: bytes = b"", stops_inside: bool = False) -> Iterator[Protein]:
+    """As :func:`read_proteins`, from a stream of which ``head`` has been read already."""
+    records = _residues(stream, head, stops_inside)
+    yield from _looked_at(records, stream.path)
+
+
+def _looked_at(records: Iterator[Protein], path: Pathlike) -> Iterator[Protein]:
+    """The same records, refused if the first of them are nucleotides."""
     head: list[Protein] = []
     letters = 0
     for protein in records:
@@ -76,22 +87,21 @@ def read_proteins(path: Pathlike, *, stops_inside: bool = False) -> Iterator[Pro
     yield from records
 
 
-def _residues(path: Pathlike, stops_inside: bool) -> Iterator[Protein]:
+def _residues(stream: ByteStream, head: bytes, stops_inside: bool) -> Iterator[Protein]:
     """What :func:`read_proteins` gives, before its letters are looked at."""
     empty = ended = 0
-    with open_bytes(path) as stream:
-        reader = _ProteinReader(stream)
-        reader.stops_inside = stops_inside
-        for record in reader:
-            reader.refuse_quality()
-            sequence = record.sequence.upper().removesuffix("*")
-            reader.check_stop(sequence)
-            ended += len(sequence) < len(record.sequence)
-            if sequence:
-                yield Protein(record.name, sequence.replace("*", "X"))
-            else:
-                empty += 1
+    reader = _ProteinReader(stream, head=head)
+    reader.stops_inside = stops_inside
+    for record in reader:
+        reader.refuse_quality()
+        sequence = record.sequence.upper().removesuffix("*")
+        reader.check_stop(sequence)
+        ended += len(sequence) < len(record.sequence)
+        if sequence:
+            yield Protein(record.name, sequence.replace("*", "X"))
+        else:
+            empty += 1
     if empty:
-        log.warning("%s: left out %s without residues", path, counted(empty, "record"))
+        log.warning("%s: left out %s without residues", stream.path, counted(empty, "record"))
     if ended and not stops_inside:
-        log.warning("%s: dropped the stop codon ('*') at the end of %s", path, counted(ended, "record"))
+        log.warning("%s: dropped the stop codon ('*') at the end of %s", stream.path, counted(ended, "record"))

@@ -148,7 +148,8 @@ def read_assay(
         InputError: no such column; variants that disagree with the wild type (all of them counted, with the likely offset) or
             with the whole sequences beside them.
     """
-    table = read_variants(path, offset=offset, drop_stops=True)
+    known = wild_type if wild_type is not None else reference.wild_type if reference is not None else None
+    table = read_variants(path, offset=offset, drop_stops=True, wild_type=known)
     values = _measured(table.measured, measured, path)
     bins = table.measured.get(BIN)
     if bins is not None and not np.isin(bins[~np.isnan(bins)], (0, 1)).all():
@@ -318,7 +319,7 @@ def read_labels(path: Pathlike) -> dict[str, Assay]:
 def _records(path: Pathlike, needed: tuple[str, ...]) -> Iterator[tuple[int, int, dict[str, str]]]:
     """Number, line and fields of each record of a table with a header."""
     with open_bytes(path) as stream:
-        text = stream.read().decode("utf-8-sig", "replace")
+        text = stream.read_rest().decode("utf-8-sig", "replace")
     if not text.strip():
         raise InputError("is empty, expected a table", path=path)
     header = next(line for line in text.splitlines() if line.strip())

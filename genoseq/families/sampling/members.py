@@ -6,7 +6,6 @@ that pass, in order, so more samples begin with the same ones, and the size of a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -17,6 +16,7 @@ from genoseq.errors import InputError, UsageError
 from genoseq.families.alignments.identity import nearest
 from genoseq.families.alphabet import AMINO_ACIDS, GAP
 from genoseq.families.models.model import Focus
+from genoseq.families.variants.places import parse_places
 
 __all__ = ["RowSampler", "Samples", "Wanted", "fixed_columns", "sample_family"]
 
@@ -53,8 +53,8 @@ class Wanted(NamedTuple):
     min_length: int = 1
     max_length: int | None = None
 
-    def check(self) -> None:
-        """Refuse what nothing can meet.
+    def check(self, columns: int | None = None) -> None:
+        """Refuse what nothing can meet, of samples with so many columns.
 
         Raises:
             UsageError: says why.
@@ -65,6 +65,8 @@ class Wanted(NamedTuple):
             )
         if self.max_length is not None and self.max_length < self.min_length:
             raise UsageError(f"lengths from {self.min_length} to {self.max_length} are wanted: there are none")
+        if columns is not None and self.min_length > columns:
+            raise UsageError(f"{self.min_length} residues or more are wanted, the model has {columns} columns")
 
 
 class Samples(NamedTuple):
@@ -115,7 +117,7 @@ def sample_family(
         InputError: hardly any attempt gives what is wanted.
     """
     wishes = wanted or Wanted()
-    wishes.check()
+    wishes.check(train.shape[1] if train is not None else None)
     if not temperature > 0:
         raise UsageError(f"the temperature is {temperature}, expected above 0")
     if train is None and (wishes.min_identity > 0):
@@ -157,7 +159,7 @@ def sample_family(
 
 
 def fixed_columns(text: str, focus: Focus) -> dict[int, int]:
-    """Codes by modelled column of positions such as ``70,73`` (the wild type's letters) or ``70A,73K``.
+    """Codes by modelled column of positions such as ``70,73``, ``68-73`` (the wild type's letters) or ``70A,73K``.
 
     Positions count from 1 in the protein of the wild type; without a wild type, in the columns of the alignment, and need a
     letter.
@@ -166,27 +168,24 @@ def fixed_columns(text: str, focus: Focus) -> dict[int, int]:
         UsageError: no such position, no such letter, or one position twice.
     """
     found: dict[int, int] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Za-z]?)(\d+)([A-Za-z]?)\s*", part)
-        if match is None:
-            raise UsageError(f"{part.strip()!r} is no fixed position: expected 70, S70 or 70A, separated by commas")
-        before, digits, after = match.group(1).upper(), match.group(2), match.group(3).upper()
-        place = int(digits) - 1 - focus.start
+    for one in parse_places(text):
+        place = one.number - 1 - focus.start
         if not 0 <= place < len(focus.modelled):
             first, last = focus.start + 1, focus.start + len(focus.modelled)
-            raise UsageError(f"there is no position {digits} to fix: the model has {first} to {last}")
+            raise UsageError(f"there is no position {one.number} to fix: the model has {first} to {last}")
         column = int(focus.sites[place])
         if column < 0:
-            raise UsageError(f"position {digits} is not modelled, so it cannot be fixed")
+            raise UsageError(f"position {one.number} is not modelled, so it cannot be fixed")
         own = focus.wild_type[place] if focus.wild_type else ""
-        if before and own and before != own:
-            raise UsageError(f"{part.strip()}: the wild type has {own} at position {digits}, not {before}")
-        letter = after or before or own
+        one.check_wild_type(own)
+        letter = one.new or one.old or own
         if not letter:
-            raise UsageError(f"position {digits}: the model has no wild type, so say which letter to fix, such as {digits}A")
+            raise UsageError(
+                f"position {one.number}: the model has no wild type, so say which letter to fix, such as {one.number}A"
+            )
         if letter not in AMINO_ACIDS:
-            raise UsageError(f"{part.strip()}: {letter} is none of the 20 amino acids")
+            raise UsageError(f"{one.text}: {letter} is none of the 20 amino acids")
         if column in found:
-            raise UsageError(f"position {digits} is fixed twice")
+            raise UsageError(f"position {one.number} is fixed twice")
         found[column] = AMINO_ACIDS.index(letter)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import re
 from dataclasses import dataclass, field
@@ -13,20 +14,33 @@ from numpy.typing import NDArray
 
 from genoseq.errors import InputError, Pathlike
 from genoseq.families.alignments.nucleotides import refuse_nucleotides
-from genoseq.families.alignments.protein_records import read_proteins
+from genoseq.families.alignments.protein_records import proteins_in
 from genoseq.families.alphabet import encode
-from genoseq.families.variants.notation import Variant, parse_variant
+from genoseq.families.variants.notation import (
+    BETWEEN,
+    THREE,
+    BeforeWildTypeError,
+    Variant,
+    VariantsError,
+    likely_offset,
+    parse_variant,
+)
 from genoseq.log import counted
-from genoseq.seqs.stream import open_bytes
+from genoseq.seqs.stream import ByteStream, open_bytes
 
 __all__ = ["VariantTable", "read_variants"]
 
 log = logging.getLogger(__name__)
 
-MUTANT = ("mutant", "mutants", "mutation", "mutations", "variant", "variants", "mutant_notation", "hgvs_pro")
+MUTANT = ("mutant", "mutants", "mutation", "variant", "variants", "mutant_notation", "hgvs_pro", "mutations")
 SEQUENCE = ("mutated_sequence", "mutant_sequence", "sequence")
 MISSING = {"", "na", "nan", "n/a", "none", "null", "-"}
 LETTERS = re.compile(r"[A-Za-z]{4,}\*?")
+RESIDUE = rf"(?:{'|'.join(THREE)}|[A-Za-z*])"
+ATTEMPT = re.compile(  # H24*, 24Y, c.70C, p.His24fs: no header
+    rf"(?:\S+:)?(?:[cgmnpr]\.)?[(\[]*(?:{RESIDUE}[0-9]+(?:[^0-9\s].*)?|[0-9]+[^0-9\s].*)", re.IGNORECASE
+)
+COMMENT = re.compile(r"\s*#\s*(\{.*\})\s*")
 SPELLED = 5  # faulty records spelled out
 
 
@@ -41,30 +55,38 @@ class VariantTable:
             deletions do.
         sequences: n whole sequences, upper case; None where the file does not hold them.
         measured: the numeric columns, (n,) each, NaN where nothing was measured.
+        columns: names of the columns as they stand: of FASTA ``name``, of a list without a header ``mutant``.
+        records: n records, a field of text for each of ``columns``.
     """
 
     names: tuple[str, ...]
     variants: tuple[Variant, ...] | None
     sequences: tuple[str, ...] | None
     measured: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    records: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-def read_variants(path: Pathlike, *, offset: int = 0, column: str | None = None, drop_stops: bool = False) -> VariantTable:
-    """The variants in ``path`` (plain, gzip, bgzip or zstd; ``-`` is standard input).
+def read_variants(
+    path: Pathlike, *, offset: int = 0, column: str | None = None, drop_stops: bool = False, wild_type: str | None = None
+) -> VariantTable:
+    """The variants in ``path`` (plain, gzip, bgzip or zstd; ``-`` is standard input), which is read once: it may be a pipe.
 
     Read are tables with a header, separated by commas, semicolons or tabs, with a column of variants (``mutant``,
-    ``variant``, ``mutation``, ``hgvs_pro``, or the one given) or of whole sequences (``mutated_sequence``); a list of
-    variants, one a line, without a header; FASTA of whole sequences. A column of variants that holds whole sequences, as
-    ProteinGym's insertions and deletions do, is taken for these.
+    ``mutation``, ``variant``, ``hgvs_pro``, ``mutations``, or the one given) or of whole sequences (``mutated_sequence``); a
+    list of variants, one a line, without a header; FASTA of whole sequences. A column of variants that holds whole sequences,
+    as ProteinGym's insertions and deletions do, is taken for these. The line of JSON (``#{...}``) that genoseq puts above its
+    tables is passed over.
 
     Args:
         path: the file.
         offset: number of the residue before the wild type's first one.
         column: name of the column of the variants.
         drop_stops: leave out variants with a stop codon and say how many, instead of failing.
+        wild_type: the protein, where it is known: an offset that puts variants before it is then answered by the likely one.
 
     Raises:
         InputError: no variants, no such column, records that are no variants (the first five and how many), or nucleotides
@@ -84,31 +106,36 @@ def read_variants(path: Pathlike, *, offset: int = 0, column: str | None = None,
         if not start:
             raise InputError("is empty, expected variants", path=path)
         if start.startswith(b">"):
-            if str(path) != "-":
-                return _read_fasta(path)
-            raise InputError("is FASTA", path=path, remedy="give FASTA as a file, not on standard input")
-        text = (head + stream.read()).decode("utf-8-sig", "replace")
-    return _read_table(text, path, offset, column, drop_stops)
+            return _read_fasta(stream, head, path)
+        text = (head + stream.read_rest()).decode("utf-8-sig", "replace")
+    return _read_table(text, path, offset, column, drop_stops, wild_type)
 
 
-def _read_fasta(path: Pathlike) -> VariantTable:
-    found = list(read_proteins(path))
+def _read_fasta(stream: ByteStream, head: bytes, path: Pathlike) -> VariantTable:
+    found = list(proteins_in(stream, head=head))
     if not found:
         raise InputError("holds no sequences", path=path)
-    return VariantTable(tuple(one.name for one in found), None, tuple(one.sequence for one in found))
+    names = tuple(one.name for one in found)
+    records = tuple((name,) for name in names)
+    return VariantTable(names, None, tuple(one.sequence for one in found), columns=("name",), records=records)
 
 
-def _read_table(text: str, path: Pathlike, offset: int, column: str | None, drop_stops: bool) -> VariantTable:
-    header = next(line for line in text.splitlines() if line.strip())
+def _read_table(
+    text: str, path: Pathlike, offset: int, column: str | None, drop_stops: bool, wild_type: str | None
+) -> VariantTable:
+    text, passed = _without_comment(text)
+    header = next((line for line in text.splitlines() if line.strip()), None)
+    if header is None:
+        raise InputError("holds no table below the line of JSON", path=path)
     delimiter = max("\t,;", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows, lines = [], []
     for row in reader:
         if any(cell.strip() for cell in row):
             rows.append([cell.strip() for cell in row])
-            lines.append(reader.line_num)
+            lines.append(reader.line_num + passed)
     names = rows[0]
-    if column is None and len(names) == 1 and _is_variant(names[0]):
+    if column is None and len(names) == 1 and _is_attempt(names[0]):
         names = ["mutant"]
     else:
         rows, lines = rows[1:], lines[1:]
@@ -122,24 +149,48 @@ def _read_table(text: str, path: Pathlike, offset: int, column: str | None, drop
     at = _column(names, MUTANT if column is None else (column,))
     sequence_at = _column(names, SEQUENCE)
     if at is None and (column is not None or sequence_at is None):
-        wanted = f"{column!r}" if column is not None else "'mutant' (or mutation, variant, hgvs_pro, mutated_sequence)"
+        wanted = f"{column!r}" if column is not None else "'mutant' (or mutation, mutations, variant, hgvs_pro, mutated_sequence)"
         raise InputError(f"has no column {wanted}", path=path, remedy=f"its columns are {', '.join(names)}")
+    columns, records = tuple(names), tuple(tuple(row) for row in rows)
     if at is None or _holds_sequences(rows, at):
         place = sequence_at if at is None or sequence_at is not None else at
         assert place is not None
-        labels = [row[at if at is not None else place] for row in rows]
-        return VariantTable(tuple(labels), None, _sequences(rows, place, lines, path), _measured(rows, names, {at, place}))
-    variants, kept = _parse(rows, at, lines, path, offset, drop_stops)
+        labels = tuple(row[at if at is not None else place] for row in rows)
+        sequences = _sequences(rows, place, lines, path)
+        return VariantTable(labels, None, sequences, _measured(rows, names, {at, place}), columns, records)
+    variants, kept = _parse(rows, at, lines, path, offset, drop_stops, wild_type)
     rows, lines = [rows[number] for number in kept], [lines[number] for number in kept]
     whole = None if sequence_at is None else _sequences(rows, sequence_at, lines, path)
-    return VariantTable(tuple(row[at] for row in rows), variants, whole, _measured(rows, names, {at, sequence_at}))
+    measured = _measured(rows, names, {at, sequence_at})
+    kept_records = tuple(records[number] for number in kept)
+    return VariantTable(tuple(row[at] for row in rows), variants, whole, measured, columns, kept_records)
 
 
-def _is_variant(text: str) -> bool:
+def _without_comment(text: str) -> tuple[str, int]:
+    """The text below the lines of JSON that genoseq writes above its tables, and how many lines they are."""
+    passed = 0
+    while text.lstrip().startswith("#"):
+        line, _, rest = text.partition("\n")
+        if line.strip():
+            found = COMMENT.fullmatch(line)
+            try:
+                content = json.loads(found[1]) if found is not None else None
+            except json.JSONDecodeError:
+                content = None
+            if not isinstance(content, dict) or not str(content.get("format", "")).startswith("genoseq."):
+                break  # another program's: a header may begin with '#'
+        text = rest
+        passed += 1
+    return text, passed
+
+
+def _is_attempt(text: str) -> bool:
+    """Whether the one field of a first line is a variant, or meant as one, and no header."""
     try:
         return bool(parse_variant(text))
     except InputError:
-        return False
+        first = next((part for part in BETWEEN.split(text.strip()) if part), "")
+        return ATTEMPT.fullmatch(text.strip()) is not None or ATTEMPT.fullmatch(first) is not None
 
 
 def _column(names: list[str], wanted: tuple[str, ...]) -> int | None:
@@ -175,7 +226,13 @@ def _sequences(rows: list[list[str]], at: int, lines: list[int], path: Pathlike)
 
 
 def _parse(
-    rows: list[list[str]], at: int, lines: list[int], path: Pathlike, offset: int, drop_stops: bool
+    rows: list[list[str]],
+    at: int,
+    lines: list[int],
+    path: Pathlike,
+    offset: int,
+    drop_stops: bool,
+    wild_type: str | None,
 ) -> tuple[tuple[Variant, ...], list[int]]:
     """The variants, and the records they are from."""
     variants, kept, wrong = [], [], []
@@ -193,6 +250,18 @@ def _parse(
             wrong.append((number, error))
     if wrong:
         number, first = wrong[0]
+        if wild_type is not None and all(isinstance(error, BeforeWildTypeError) for _, error in wrong):
+            better = _offset_of(rows, at, wild_type)
+            if better is not None and better != offset:
+                few = ", ".join(rows[n][at] for n, _ in wrong[:SPELLED]) + (", ..." if len(wrong) > SPELLED else "")
+                raise VariantsError(
+                    f"{len(wrong):,} of {counted(len(rows), 'variant')} {'lies' if len(wrong) == 1 else 'lie'} before the wild "
+                    f"type, which begins at {offset + 1}: {few}",
+                    [error.message for _, error in wrong],
+                    better,
+                    path=path,
+                    remedy=f"did you mean --offset {better}?",
+                )
         more = "; ".join(f"line {lines[n]}: {e.message}" for n, e in wrong[1:SPELLED])
         rest = f"; {counted(len(wrong) - 1, 'record')} more like this" if len(wrong) > 1 else ""
         rest += f" ({more}{', ...' if len(wrong) > SPELLED else ''})" if more else ""
@@ -202,6 +271,17 @@ def _parse(
     if not variants:
         raise InputError("holds no variants without a stop codon", path=path)
     return tuple(variants), kept
+
+
+def _offset_of(rows: list[list[str]], at: int, wild_type: str) -> int | None:
+    """The offset at which what can be read of a column agrees with the wild type."""
+    found = []
+    for row in rows:
+        try:
+            found.append(parse_variant(row[at]))
+        except InputError:  # a stop codon that is left out
+            continue
+    return likely_offset(wild_type, found, offset=0, known=False)
 
 
 def _measured(rows: list[list[str]], names: list[str], taken: set[int | None]) -> dict[str, NDArray[np.float64]]:

@@ -19,6 +19,9 @@ from genoseq.families.alphabet import AMINO_ACIDS, decode, encode
 from genoseq.log import counted
 
 __all__ = [
+    "BETWEEN",
+    "THREE",
+    "BeforeWildTypeError",
     "Substitution",
     "Variant",
     "VariantsError",
@@ -67,6 +70,10 @@ INDEL = re.compile(r"del|ins|dup|fs|ext", re.IGNORECASE)
 STOPS = "leave it out, or all such by --skip-stops (drop_stops in Python): only proteins of full length are scored"
 SPELLED = 5  # disagreements spelled out
 SAMPLED = 2000  # places looked at to find an offset
+
+
+class BeforeWildTypeError(InputError):
+    """A variant whose number lies before the wild type's first residue: by a wrong offset, as a rule."""
 
 
 class VariantsError(InputError):
@@ -152,7 +159,7 @@ def _parse_one(part: str, text: str, offset: int) -> Substitution:
     position = int(number) - 1 - offset
     if position < 0:
         first = "numbers count from 1" if not offset else f"the wild type begins at {offset + 1}"
-        raise InputError(f"the variant {text!r} lies before the wild type: {first}", remedy="is the offset right?")
+        raise BeforeWildTypeError(f"the variant {text!r} lies before the wild type: {first}", remedy="is the offset right?")
     return Substitution(position, old, new)
 
 
@@ -219,7 +226,7 @@ def check_variants(wild_type: str, variants: Sequence[Variant], *, offset: int =
     )
 
 
-def likely_offset(wild_type: str, variants: Sequence[Variant], *, offset: int = 0) -> int | None:
+def likely_offset(wild_type: str, variants: Sequence[Variant], *, offset: int = 0, known: bool = True) -> int | None:
     """The offset at which at least 9 of 10 substituted residues agree with the wild type; None if there is no single such.
 
     At least three different residues are needed: one or two agree somewhere by chance.
@@ -228,8 +235,10 @@ def likely_offset(wild_type: str, variants: Sequence[Variant], *, offset: int = 
         wild_type: the sequence.
         variants: read with ``offset``.
         offset: with which they were read.
+        known: whether ``offset`` was tried and is wrong, so that it is no answer.
     """
-    residues = sorted({(position, old) for variant in variants for position, old, _ in variant})
+    numbered = {(position + offset, old) for variant in variants for position, old, _ in variant}  # offsets may be beyond int64
+    residues = sorted(numbered)
     if len(residues) < 3:
         return None
     residues = residues[:: max(1, len(residues) // SAMPLED)]
@@ -240,8 +249,8 @@ def likely_offset(wild_type: str, variants: Sequence[Variant], *, offset: int = 
         return None
     best = int(agreeing.argmax())
     enough = agreeing[best] >= 0.9 * len(residues) and (agreeing == agreeing[best]).sum() == 1
-    found = int(shifts[best]) + offset
-    return found if enough and found != offset else None
+    found = int(shifts[best])
+    return found if enough and not (known and found == offset) else None
 
 
 def apply_variant(wild_type: str, variant: Variant) -> str:

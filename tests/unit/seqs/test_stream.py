@@ -22,9 +22,7 @@ from genoseq.errors import InputError
 from genoseq.seqs.stream import open_bytes
 
 Write = Callable[[str, bytes], Path]
-TEXT = b"".join(
-    b"@read%d\nACGTACGTAC\n+\nIIIIIIIIII\n" % i for i in range(40_000)
-)  # some raw blocks long when compressed
+TEXT = b"".join(b"@read%d\nACGTACGTAC\n+\nIIIIIIIIII\n" % i for i in range(40_000))  # some raw blocks long when compressed
 
 
 def bgzip(data: bytes, folder: Path) -> bytes:
@@ -89,9 +87,7 @@ def test_nothing_at_all_and_nothing_compressed_are_empty(write: Write, tmp_path:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
 @pytest.mark.parametrize("kept", [0.3, 0.999])
-def test_truncated_data_give_what_is_there_and_then_an_error(
-    write: Write, pack: Callable[[bytes], bytes], kept: float
-) -> None:
+def test_truncated_data_give_what_is_there_and_then_an_error(write: Write, pack: Callable[[bytes], bytes], kept: float) -> None:
     data = pack(random.Random(7).randbytes(300_000))
     path = write("cut", data[: int(len(data) * kept)])
     with open_bytes(path) as stream:
@@ -150,9 +146,7 @@ def test_garbage_behind_gzip_is_told(write: Write) -> None:
             stream.read()
 
 
-def test_bgzip_without_its_last_block_is_warned_about(
-    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bgzip_without_its_last_block_is_warned_about(write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = bgzip(TEXT, tmp_path)
     with caplog.at_level(logging.WARNING, "genoseq"):
         assert read_all(write("whole", data)) == TEXT
@@ -206,3 +200,17 @@ def test_closing_leaves_standard_input_open(monkeypatch: pytest.MonkeyPatch) -> 
     with open_bytes("-") as stream:
         assert stream.read() == b"ACGT"
     assert not data.closed
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd, bytes], ids=["gzip", "zstd", "plain"])
+def test_the_rest_is_whole_or_an_error(write: Write, pack: Callable[[bytes], bytes]) -> None:
+    letters = random.Random(7).randbytes(700_000)
+    data = pack(letters)
+    with open_bytes(write("whole", data)) as stream:
+        assert stream.read(5) + stream.read_rest() == letters and stream.read_rest() == b""
+    if pack is not bytes:
+        with (
+            open_bytes(write("cut", data[: len(data) * 2 // 3])) as stream,
+            pytest.raises(InputError, match=r"cut: the (gzip|zstd) data are truncated"),
+        ):
+            stream.read_rest()

@@ -81,7 +81,7 @@ def test_copies_are_left_out_even_if_their_gaps_differ() -> None:
 
 def test_what_cannot_be_had_is_an_error() -> None:
     with pytest.raises(InputError, match=r"0 of \d+ attempts gave what is wanted, expected 1"):
-        sample_family(Shuffler(), 1, train=TRAIN, wanted=Wanted(min_length=9))
+        sample_family(Shuffler(), 1, train=TRAIN, wanted=Wanted(max_identity=0.0))
     for wanted in (Wanted(max_identity=0.2, min_identity=0.5), Wanted(min_length=5, max_length=4), Wanted(max_identity=2)):
         with pytest.raises(UsageError):
             sample_family(Shuffler(), 1, train=TRAIN, wanted=wanted)
@@ -91,10 +91,18 @@ def test_what_cannot_be_had_is_an_error() -> None:
         sample_family(Shuffler(), 1, train=None, wanted=Wanted(min_identity=0.1))
 
 
+def test_lengths_beyond_the_columns_are_refused_before_anything_is_drawn() -> None:
+    columns = TRAIN.shape[1]
+    with pytest.raises(UsageError, match=f"{columns + 1} residues or more are wanted, the model has {columns} columns"):
+        sample_family(Shuffler(), 1, train=TRAIN, wanted=Wanted(min_length=columns + 1))
+    Wanted(min_length=columns).check(columns)
+
+
 def test_fixed_positions() -> None:
     focus = focus_of(family_of(["ACDEF", "ACDEF"], start=68, modelled=[True, False, True, True, True]))
     assert fixed_columns("71, D71W,69A"[:2], focus) == {1: 2}
     assert fixed_columns("72K,a69", focus) == {2: 8, 0: 0}
+    assert fixed_columns("71-72,F73W", focus) == {1: 2, 2: 3, 3: 18}
     for text, message in (
         ("70", "not modelled"),
         ("68", "has 69 to 73"),
@@ -102,8 +110,10 @@ def test_fixed_positions() -> None:
         ("W71", "the wild type has D"),
         ("71,D71", "fixed twice"),
         ("71B", "none of the 20"),
-        ("x", "no fixed position"),
-        ("", "no fixed position"),
+        ("x", "'x' is no position: expected 70, S70, 70A or 68-73"),
+        ("", "is no position"),
+        ("71-73,72", "fixed twice"),
+        ("69-71", "70 is not modelled"),
     ):
         with pytest.raises(UsageError, match=message):
             fixed_columns(text, focus)

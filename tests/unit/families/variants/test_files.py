@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from aligned_families import public_protein_file
 
 from genoseq.errors import InputError
 from genoseq.families.variants.files import read_variants
-from genoseq.families.variants.notation import Substitution, apply_variant, check_variants, parse_variant
+from genoseq.families.variants.notation import Substitution, VariantsError, apply_variant, check_variants, parse_variant
 
 PROTEINGYM = "mutant,mutated_sequence,DMS_score,DMS_score_bin\nA1P,PDE,1.5,1\nA1P:D2N,PNE,,0\nE3A,ADA,-2,\n"
 
@@ -155,3 +157,95 @@ def test_public_assays(name: str, count: int, columns: list[str]) -> None:
         wild = "".join(letters)
         check_variants(wild, found.variants)
         assert [apply_variant(wild, one) for one in found.variants] == list(found.sequences)
+
+
+def test_tables_of_genoseq_are_read_below_their_line_of_json(written) -> None:
+    head = '#{"format": "genoseq.family-scores", "version": 1}\n'
+    found = read_variants(written(f"{head}mutant\tscore\nA1P\t1.5\n"))
+    assert found.names == ("A1P",) and found.measured["score"].tolist() == [1.5]
+    assert (found.columns, found.records) == (("mutant", "score"), (("A1P", "1.5"),))
+    with pytest.raises(InputError, match=r"record 2 \(line 4\): 'A1' is no variant"):
+        read_variants(written(f"{head}mutant\tscore\nA1P\t1.5\nA1\t2\n"))
+    with pytest.raises(InputError, match="holds no table below the line of JSON"):
+        read_variants(written(head))
+    trajectory = read_variants(written('#{"format": "genoseq.trajectory"}\ncall\tvariant\tmutations\n1\tA1P\t1\n'))
+    assert trajectory.names == ("A1P",)
+
+
+def test_other_lines_with_a_hash_are_no_comment_of_genoseq(written) -> None:
+    assert read_variants(written("#mutant,score\nA1P,1\n"), column="#mutant").names == ("A1P",)
+    with pytest.raises(InputError, match="has no column 'mutant'"):
+        read_variants(written('#{"format": "other"}\nA1P\n'))
+
+
+def test_records_stand_as_they_are_for_the_variants_that_are_kept(written) -> None:
+    found = read_variants(written("id;mutant\nx; A1P \ny;A1*\nz;p.Asp2Asn\n"), drop_stops=True)
+    assert (found.columns, found.records) == (("id", "mutant"), (("x", "A1P"), ("z", "p.Asp2Asn")))
+    listed = read_variants(written("A1P\nD2N\n"))
+    assert (listed.columns, listed.records) == (("mutant",), (("A1P",), ("D2N",)))
+    named = read_variants(written(">a x\nACDE\n>b\nACDF\n"))
+    assert (named.columns, named.records) == (("name",), (("a",), ("b",)))
+
+
+@pytest.mark.parametrize("content", [PROTEINGYM, "A1P\nD2N\n", ">a\nACDE\n>b\nACDF\n", ">a\n" + "ACDEFGHIKL" * 20_000 + "\n"])
+def test_a_pipe_is_read_once(tmp_path: Path, written, content: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(content))
+    writer.start()
+    found, by_file = read_variants(pipe), read_variants(written(content))
+    writer.join(10)
+    assert (found.names, found.variants, found.sequences) == (by_file.names, by_file.variants, by_file.sequences)
+    assert found.records == by_file.records and len(found.records) == len(found) > 0
+
+
+@pytest.mark.parametrize(
+    "first", ["H24*", "H24X", "H24fs", "24Y", "c.70C", "p.His24fs", "H24", "A1P:H24fs", "NP_000537.3:p.His24*"]
+)
+def test_a_list_whose_first_entry_cannot_be_read_is_a_list(written, first: str) -> None:
+    rest = "\nA1P\nD2N\n"
+    with pytest.raises(InputError) as bare:
+        read_variants(written(first + rest))
+    with pytest.raises(InputError) as headed:
+        read_variants(written("mutant\n" + first + rest))
+    assert bare.value.message == headed.value.message and (bare.value.record, bare.value.line) == (1, 1)
+
+
+def test_stops_may_begin_a_list(written) -> None:
+    assert read_variants(written("H24*\nA1P\n"), drop_stops=True).names == ("A1P",)
+
+
+@pytest.mark.parametrize("header", ["foo", "change", "var1x y"])
+def test_other_words_are_headers(written, header: str) -> None:
+    with pytest.raises(InputError, match=rf"has no column 'mutant' \(or mutation, mutations, .*its columns are {header}"):
+        read_variants(written(f"{header}\nA1P\n"))
+    assert read_variants(written(f"{header}\nA1P\n"), column=header).names == ("A1P",)
+
+
+def test_truncated_tables_are_told(written) -> None:
+    rng = np.random.default_rng(0)
+    rows = "".join(f"A1P,{value}\n" for value in rng.random(20_000))
+    whole = gzip.compress(("mutant,score\n" + rows).encode())
+    assert len(read_variants(written(whole))) == 20_000
+    with pytest.raises(InputError, match="the gzip data are truncated"):
+        read_variants(written(whole[: len(whole) * 2 // 3]))
+
+
+@pytest.mark.parametrize("offset", [23, 99999999999999999999999])
+def test_an_offset_behind_the_variants_is_answered_by_the_likely_one(written, offset: int) -> None:
+    path = written("A1P\nD2N\nE3A\nW4A\n")
+    with pytest.raises(
+        VariantsError, match=rf"4 of 4 variants lie before the wild type, .* {offset + 1}: A1P, D2N.*--offset 0\?"
+    ):
+        read_variants(path, offset=offset, wild_type="ADEW")
+    with pytest.raises(InputError, match="is the offset right"):
+        read_variants(path, offset=offset)
+    with pytest.raises(InputError, match="is the offset right"):
+        read_variants(path, offset=offset, wild_type="WWWW")
+
+
+def test_an_offset_far_before_the_variants_is_answered_too() -> None:
+    offset = -99999999999999999999999
+    variants = [parse_variant(one, offset=offset) for one in ("A1P", "D2N", "E3A")]
+    with pytest.raises(VariantsError, match=r"did you mean --offset 0\?"):
+        check_variants("ADE", variants, offset=offset)
