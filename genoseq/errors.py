@@ -58,7 +58,7 @@ class InputError(GenoseqError):
     def _text(self) -> str:
         where = []
         if self.path is not None:
-            where.append("standard input" if os.fspath(self.path) == "-" else os.fspath(self.path))
+            where.append("standard input" if str(self.path) == "-" else str(self.path))
         if self.record is not None:
             where.append(f"record {self.record}")
         place = ", ".join(where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,3 +177,44 @@ def test_poet_and_masked_models_join(genoseq: Runner, folder: Path) -> None:
     ):
         done = genoseq(*base, *options)
         assert done.status == 2 and message in done.err
+
+
+def test_members_are_asked_once_for_all_kinds(genoseq: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genoseq.cli.family import language_members
+    from genoseq.families.assays import benchmark
+    from genoseq.families.poet import scoring
+
+    reads: list[int] = []
+    fits: list[str] = []
+    read, fit = scoring.log_likelihoods, benchmark.fit_model
+
+    def counted_read(*args: Any, **more: Any) -> Any:
+        reads.append(len(args[3]))
+        return read(*args, **more)
+
+    def counted_fit(alignment: Any, kind: Any, **more: Any) -> Any:
+        fits.append(kind)
+        return fit(alignment, kind, **more)
+
+    monkeypatch.setattr(language_members, "LONG", 0)
+    monkeypatch.setattr(scoring, "log_likelihoods", counted_read)
+    monkeypatch.setattr(benchmark, "fit_model", counted_fit)
+    package.save(tiny_poet(), TOKENIZER, folder / "my-poet")
+    base = (
+        "family", "benchmark", folder / "assays", "--alignments", folder / "family.a3m", "--metric", "spearman",
+        "--resamples", "0", "-m", f"poet={folder / 'my-poet'}",
+    )  # fmt: skip
+    words = ("--reference", folder / "reference.csv", "--kind", "pssm", "--kind", "site", "--kind", "nearest", "--join")
+    done = genoseq(*base, *words)
+    _, rows = table(done)
+    assert [row["scorer"] for row in rows if row["assay"] == "TOY_ECOLI_A"] == [
+        "pssm", "site", "nearest", "poet", "pssm+poet", "site+poet", "nearest+poet",
+    ]  # fmt: skip
+    assert fits == ["pssm", "site", "nearest"] * 2  # once for each of two assays
+    assert reads == [12 * 19 + 1] * 4  # all single variants and the wild type, both ways
+    assert done.err.count("poet: 229 sequences after 1 prompt will take") == 2
+    reads.clear()
+    done = genoseq(*base, "--reference", folder / "reference.csv")
+    assert reads == [38 + 1] * 4  # without ranks, what the assay holds
+    assert done.err.count("poet: 39 sequences after 1 prompt will take") == 2
+    assert np.allclose(values(table(done)[1], "poet"), values(rows, "poet"), atol=2e-3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import hashlib
 import io
 import json
 import sys
@@ -309,6 +311,109 @@ def test_a_long_wait_is_told(folder: Path, poet: Path, monkeypatch: pytest.Monke
     assert "poet: 1,200 sequences after 1 prompt will take 1 minutes or more on cpu" in caplog.text
 
 
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many sequences a PoET is given in each call, a call for each prompt and direction."""
+    from genoseq.families.poet import scoring
+
+    calls: list[int] = []
+    plain = scoring.log_likelihoods
+    monkeypatch.setattr(
+        scoring,
+        "log_likelihoods",
+        lambda *args, **more: calls.append(len(args[3])) or plain(*args, **more),  # type: ignore[func-returns-value]
+    )
+    return calls
+
+
+@pytest.mark.parametrize("figure", [False, True])
+def test_poet_reads_each_sequence_once(
+    genoseq: Runner, folder: Path, poet: Path, monkeypatch: pytest.MonkeyPatch, figure: bool
+) -> None:
+    from genoseq.cli.family import language_members
+
+    monkeypatch.setattr(language_members, "LONG", 0)
+    calls = counted_reads(monkeypatch)
+    base = ("family", "score", folder / "wt.fa", "--msa", folder / "family.a3m", "--kind", "site", "-m", f"poet={poet}")
+    more = ("--figure", folder / "map.svg") if figure else ()
+    done = genoseq(*base, "--all-singles", *more)
+    assert done.status == 0, done.err
+    unique = 12 * 19 + 1  # the wild type is read, too
+    assert calls == [unique, unique]
+    assert f"poet: {unique} sequences after 1 prompt will take" in done.err
+    every = {row["mutant"]: row for row in rows_of(done.out.decode())[1]}
+    calls.clear()
+    done = genoseq(*base[:3], folder / "variants.csv", *base[3:], "--prompts", "2", *more)
+    assert done.status == 0, done.err
+    assert calls == [unique + 1] * 4  # one double variant, singles that ranks are among anyway
+    assert f"poet: {unique + 1} sequences after 2 prompts will take" in done.err
+    done = genoseq(*base[:3], folder / "variants.csv", *base[3:], *more)
+    first = rows_of(done.out.decode())[1][0]
+    assert float(first["score_poet"]) == pytest.approx(float(every[first["mutant"]]["score_poet"]), abs=1e-4)
+
+
+def test_a_figure_of_joined_models_is_of_their_scores(
+    genoseq: Runner, folder: Path, poet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    from genoseq.families.alphabet import AMINO_ACIDS
+    from genoseq.report import mutant_heatmap
+
+    drawn = []
+
+    def draw(table: np.ndarray, wild_type: str, path: Path, **more: object) -> None:
+        drawn.append((table, more))
+        Path(path).write_text("a figure")
+
+    monkeypatch.setattr(mutant_heatmap, "draw_heatmap", draw)
+    done = genoseq(
+        "family", "score", folder / "wt.fa", "--all-singles", "--msa", folder / "family.a3m", "--kind", "nearest",
+        "-m", f"poet={poet}", "--figure", folder / "map.svg", "--offset", "5",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    ((table, more),) = drawn
+    assert (more["unit"], more["start"]) == ("difference of mean ranks", 5)
+    rows = rows_of(done.out.decode())[1]
+    assert len(rows) == 12 * 19
+    for row in rows:
+        value = table[int(row["position"]) - 6, AMINO_ACIDS.index(row["letter"])]
+        assert value == pytest.approx(float(row["score"]), rel=1e-4, abs=1e-5)
+    assert (np.count_nonzero(table == 0, axis=1) >= 1).all()  # the wild type's own letters
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        ("site", "log ratio (nats)"),
+        ("profile", "log ratio (nats)"),
+        ("nearest", "score (no unit)"),
+        ("ensemble", "difference of mean ranks"),
+    ],
+)
+def test_a_heat_map_says_its_unit(genoseq: Runner, folder: Path, kind: str, unit: str) -> None:
+    figure = folder / "map.svg"
+    done = genoseq(
+        "family", "score", folder / "wt.fa", "--all-singles", "--msa", folder / "family.a3m", "--kind", kind, "--figure", figure,
+        *(QUICK if kind == "ensemble" else ()),
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert f"{unit}: red worse" in figure.read_text()
+
+
+def test_the_header_says_where_prompts_come_from(genoseq: Runner, folder: Path, poet: Path) -> None:
+    other = coupled_family(60)
+    write_a3m(other, folder / "other.a3m")
+    model = folder / "site.model"
+    assert genoseq("family", "fit", folder / "family.a3m", "-o", model, "--kind", "site").status == 0
+    words = ("family", "score", folder / "wt.fa", folder / "variants.csv", "-m", f"poet={poet}")
+    same = rows_of(genoseq(*words, "--msa", folder / "family.a3m", "-m", model).out.decode())[0]
+    told = rows_of(genoseq(*words, "--msa", folder / "other.a3m", "-m", model).out.decode())[0]
+    assert same["prompts_alignment_sha256"] == same["alignment_sha256"] == told["alignment_sha256"]
+    assert told["prompts_alignment_sha256"] == hashlib.sha256(other.matrix.tobytes()).hexdigest() != same["alignment_sha256"]
+    plain = rows_of(genoseq(*words[:4], "-m", model).out.decode())[0]
+    assert not {"prompts_alignment_sha256", "prompts", "seed", "members"} & set(plain)
+
+
 def test_variants_from_standard_input(genoseq: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def piped(content: bytes, *more: object) -> Done:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -321,5 +426,13 @@ def test_variants_from_standard_input(genoseq: Runner, folder: Path, monkeypatch
     assert done.out == by_name.out
     done = piped((folder / "wt.fa").read_bytes())
     assert rows_of(done.out.decode())[1] == [{"name": "wt", "score": "0"}]
+    done = piped((folder / "wt.fa").read_bytes().rstrip() + b"*\n")
+    assert done.status == 0
+    assert "warning: standard input: dropped the stop codon" in done.err
+    assert "/tmp" not in done.err and ": -" not in done.err
+    done = piped(variants.read_bytes() + b"A1*,,\n", "--skip-stops")
+    assert "warning: standard input: left out 1 variant with a stop codon" in done.err
     failed(piped(b"mutant\nA1\n"), 1, "standard input, record 1 (line 2): ")
     failed(piped(b"mutant\nW1A\n"), 1, "standard input: ", "disagree")
+    failed(piped(gzip.compress(b"mutant\n" * 9)[:-9]), 1, "standard input: the gzip data are truncated")
+    failed(piped(b">a\nMK1\n"), 1, "standard input, record 1 (line 2): ")

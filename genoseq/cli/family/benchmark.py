@@ -12,8 +12,8 @@ from genoseq.cli.family.model_source import METHODS, torch_threads
 from genoseq.cli.options import threads_option
 
 if TYPE_CHECKING:
-    from genoseq.families.assays.benchmark import AssayScorer, Case
-    from genoseq.families.language.joined import LanguageScorer
+    from genoseq.families.assays.benchmark import AssayScorer, Case, FittedScorer
+    from genoseq.families.language.read_once import LanguageScorer
 
 __all__ = ["benchmark"]
 
@@ -129,9 +129,11 @@ def benchmark(
     )
     chosen = metrics or METRICS
     with torch_threads(threads):
-        scorers, digests = _scorers(kinds, columns, sources, methods, device, threads)
+        fitted = _fitted(kinds, device, threads)
+        others, digests = _scorers(columns, sources, methods, device)
+        scorers: list[AssayScorer] = [*fitted, *others]
         if members:
-            joining, more = _members(members, kinds if join else (), prompts, seed, device, threads)
+            joining, more = _members(members, fitted if join else [], prompts, seed, device)
             scorers, digests = [*scorers, *joining], digests | more
         with Progress(len(cases), unit="assays", label="scoring") as progress:
             results = compare(cases, scorers, metrics=chosen, resamples=resamples, seed=seed, report=progress.update)
@@ -165,18 +167,26 @@ def _wild_type(path: str | None) -> tuple[str | None, int]:
     return sequence, offset
 
 
+def _fitted(kinds: tuple[str, ...], device: str, threads: int) -> list[FittedScorer]:
+    """A scorer for each kind of model that is fitted to the alignments."""
+    from genoseq.families.assays.benchmark import FittedScorer
+    from genoseq.infer.running import choose_device
+
+    place = str(choose_device(device)) if kinds else device
+    return [FittedScorer(kind, device=place, threads=threads) for kind in kinds]  # type: ignore[arg-type]
+
+
 def _scorers(
-    kinds: tuple[str, ...], columns: tuple[str, ...], models: list[str], methods: tuple[str, ...], device: str, threads: int
+    columns: tuple[str, ...], models: list[str], methods: tuple[str, ...], device: str
 ) -> tuple[list[AssayScorer], dict[str, str]]:
-    """The scorers in the order of the options' table, and the SHA-256 of the models."""
+    """The scorers of models and columns that are there already, and the SHA-256 of the models."""
     from pathlib import Path
 
     from genoseq.cli.family.model_source import open_source, source_sha256
-    from genoseq.families.assays.benchmark import ColumnScorer, FittedScorer, MaskedAssayScorer, ModelScorer
+    from genoseq.families.assays.benchmark import ColumnScorer, MaskedAssayScorer, ModelScorer
     from genoseq.families.language.masked import MaskedModel
-    from genoseq.infer.running import choose_device
 
-    found: list[Any] = [FittedScorer(kind, device=str(choose_device(device)), threads=threads) for kind in kinds]  # type: ignore[arg-type]
+    found: list[Any] = []
     digests = {}
     masked = False
     for source in models:
@@ -194,25 +204,23 @@ def _scorers(
 
 
 def _members(
-    members: list[tuple[str, str]], joined: tuple[str, ...], prompts: int | None, seed: int, device: str, threads: int
+    members: list[tuple[str, str]], joined: list[FittedScorer], prompts: int | None, seed: int, device: str
 ) -> tuple[list[AssayScorer], dict[str, str]]:
-    """A scorer for each language model, one for each kind that they join, and the SHA-256 of the models."""
+    """A scorer for each language model, one for each model that they join, and the SHA-256 of the models."""
     from genoseq.cli.family.language_members import Member, drawn_prompts, open_member
     from genoseq.families.assays.benchmark import JoinedAssayScorer, LanguageAssayScorer
     from genoseq.families.poet.prompt import Homologues
-    from genoseq.infer.running import choose_device
 
     opened: list[Member] = []
     for kind, source in members:
         opened.append(open_member(kind, source, device=device, taken=[one.name for one in opened]))
-    found: list[Any] = []
+    found: list[LanguageAssayScorer] = []
     for one in opened:
 
         def made(case: Case, count: int, one: Member = one) -> LanguageScorer:
             drawn = drawn_prompts(Homologues.of(case.read_alignment()), prompts, seed) if one.kind == "poet" else []
             return one.scorer(case.assay.wild_type, drawn, count)
 
-        found.append(LanguageAssayScorer(one.name, made))
-    place = str(choose_device(device))
-    found += [JoinedAssayScorer(kind, tuple(found[: len(opened)]), device=place, threads=threads) for kind in joined]  # type: ignore[arg-type]
-    return found, {f"{one.kind}={one.source}": one.sha256 for one in opened}
+        found.append(LanguageAssayScorer(one.name, made, tuple(joined)))
+    together = [JoinedAssayScorer(one, tuple(found)) for one in joined]
+    return [*found, *together], {f"{one.kind}={one.source}": one.sha256 for one in opened}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from genoseq.families.language.joined import LanguageScorer
+    from genoseq.families.language.read_once import LanguageScorer
     from genoseq.families.poet.prompt import Prompt
 
 __all__ = ["KINDS", "Member", "drawn_prompts", "open_member", "split_models"]
@@ -31,7 +31,7 @@ class Member(NamedTuple):
         kind: one of ``KINDS``.
         source: as the user gave it.
         sha256: of the weights.
-        scorer: makes what scores, of the wild type, its prompts and the number of variants that will be asked for.
+        scorer: makes what scores, of the wild type, its prompts and the number of sequences that will be asked for.
     """
 
     name: str

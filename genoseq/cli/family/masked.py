@@ -21,7 +21,7 @@ log = logging.getLogger("genoseq.family")
 @method_option
 @click.option("--all-singles", is_flag=True, help="Score every single variant, instead of VARIANTS.")
 @click.option("--offset", type=int, metavar="N", help="Residues before the wild type's first. Default: by WT's name, or 0.")
-@click.option("--column", metavar="NAME", help="Column of the variants. Default: mutant, variant, mutation or hgvs_pro.")
+@click.option("--column", metavar="NAME", help="Column of the variants. Default: mutant, mutation(s), variant or hgvs_pro.")
 @click.option("-o", "--output", metavar="FILE", help="The table: CSV if so named, else TSV. Default: standard output.")
 @batch_tokens_option
 @device_options
@@ -52,10 +52,10 @@ def masked(
     import numpy as np
 
     from genoseq.cli.family.model_source import wild_type_of
-    from genoseq.cli.family.standard_input import named_input
+    from genoseq.cli.family.standard_input import input_path
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.families.language.masked import MaskedScorer, load_masked
-    from genoseq.families.models.score_files import RawTable, read_raw, write_scores
+    from genoseq.families.models.score_files import RawTable, write_scores
     from genoseq.families.variants.files import read_variants
     from genoseq.families.variants.notation import all_single_variants, check_variants, format_variant
     from genoseq.infer.running import choose_device
@@ -70,13 +70,13 @@ def masked(
         variants = tuple(all_single_variants(wild_type))
         raw = RawTable(("mutant",), [(format_variant(one, offset=offset),) for one in variants])
     else:
-        with named_input(variants_path) as path:
-            table = read_variants(path, offset=offset, column=column)
-            raw = read_raw(path, table.names)
-            variants, sequences = table.variants or (), table.sequences
-            if table.variants is not None:
-                check_variants(wild_type, variants, offset=offset, path=path)
-                sequences = None
+        path = input_path(variants_path)
+        table = read_variants(path, offset=offset, column=column, wild_type=wild_type)
+        raw = RawTable(table.columns, table.records)
+        variants, sequences = table.variants or (), table.sequences
+        if table.variants is not None:
+            check_variants(wild_type, variants, offset=offset, path=path)
+            sequences = None
     with torch_threads(threads):
         model = load_masked(source, device=str(choose_device(device)), dtype=dtype, batch_tokens=batch_tokens)
         scorer = MaskedScorer(model, wild_type, method=method or "masked-marginal")  # type: ignore[arg-type]

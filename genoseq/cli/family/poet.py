@@ -100,7 +100,7 @@ def score(
     Scores are log-likelihood ratios to the wild type in nats, mean over the prompts and both directions: higher is fitter.
     VARIANTS may be - for standard input.
     """
-    from genoseq.cli.family.standard_input import named_input
+    from genoseq.cli.family.standard_input import input_path
     from genoseq.cli.targets import check_targets, target_of
     from genoseq.families.alignments.protein_records import read_proteins
     from genoseq.families.poet.prompt import clean_protein
@@ -120,10 +120,10 @@ def score(
         names = [format_variant(variant, offset=offset) for variant in variants]
         sequences = [apply_variant(wanted, variant) for variant in variants]
     else:
-        with named_input(variants_file) as path:
-            read = read_variants(path, offset=offset)
-            if read.variants is not None:
-                check_variants(wanted, read.variants, offset=offset, path=path)
+        path = input_path(variants_file)
+        read = read_variants(path, offset=offset, wild_type=wanted)
+        if read.variants is not None:
+            check_variants(wanted, read.variants, offset=offset, path=path)
         names = list(read.names)
         if read.variants is not None:
             sequences = [apply_variant(wanted, variant) for variant in read.variants]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genoseq.cli.family.alignment_options import format_option
+from genoseq.cli.family.asked import Asked, Protein, all_singles, read_asked
 from genoseq.cli.family.fit_options import device_option, fit_options, fit_settings, kind_option
+from genoseq.cli.family.score_options import ScoreOptions, check_files, check_options
 from genoseq.cli.options import threads_option
 
 if TYPE_CHECKING:
@@ -19,11 +21,10 @@ if TYPE_CHECKING:
 
     from genoseq.cli.family.language_members import Member
     from genoseq.families.alignments.alignment import Alignment
-    from genoseq.families.language.joined import LanguageScorer
+    from genoseq.families.language.read_once import LanguageScorer
     from genoseq.families.models.model import FamilyModel
-    from genoseq.families.models.score_files import RawTable
     from genoseq.families.models.scoring import Scores
-    from genoseq.families.variants.notation import Variant
+    from genoseq.families.poet.prompt import Prompt
 
 __all__ = ["score"]
 
@@ -50,7 +51,7 @@ log = logging.getLogger("genoseq.family")
 @click.option(
     "--offset", type=int, metavar="N", help="Residues before the wild type's first. Default: by WT's name (x/24-286), or 0."
 )
-@click.option("--column", metavar="NAME", help="Column of the variants. Default: mutant, variant, mutation or hgvs_pro.")
+@click.option("--column", metavar="NAME", help="Column of the variants. Default: mutant, mutation(s), variant or hgvs_pro.")
 @click.option("--skip-stops", is_flag=True, help="Leave out variants with a stop codon instead of failing.")
 @click.option("--save-model", metavar="FILE", help="With --msa: keep the model of the family.")
 @click.option("--prompts", type=click.IntRange(1), metavar="N", help="Of a PoET, drawn from --msa. Default: 1, of 6144 tokens.")
@@ -60,10 +61,10 @@ log = logging.getLogger("genoseq.family")
 @device_option
 @threads_option
 def score(
+    models: tuple[str, ...],
     wild_type_path: str,
     variants_path: str | None,
     alignment_path: str | None,
-    models: tuple[str, ...],
     output: str | None,
     kind: str | None,
     all_singles: bool,
@@ -77,7 +78,7 @@ def score(
     alignment_format: str | None,
     device: str,
     threads: int,
-    **options: Any,
+    **fitting: Any,
 ) -> None:
     """Score VARIANTS of the protein WT (FASTA of one sequence) by a model of its family.
 
@@ -85,171 +86,153 @@ def score(
     deletions too; - is standard input. Scores are differences to the wild type: higher is fitter.
     """
     from genoseq.cli.family.language_members import split_models
+    from genoseq.cli.targets import target_of
 
     files, members = split_models(models)
     if len(files) > 1:
         raise click.UsageError(
             f"{files[0]} and {files[1]} are two models of a family: give one (poet=DIR and masked=DIR join it)"
         )
-    model_path = files[0] if files else None
-    poet = any(kind == "poet" for kind, _ in members)
-    if poet and alignment_path is None:
-        raise click.UsageError("a PoET reads homologues: give them by --msa")
-    if model_path is None and alignment_path is None:
-        raise click.UsageError("give either --msa or --model" + (" beside the language model" if members else ""))
-    if model_path is not None and alignment_path is not None and not poet:
-        raise click.UsageError("give either --msa or --model")
-    if not poet and (prompts is not None or seed is not None):
-        raise click.UsageError("--prompts and --seed are those of a PoET: give one by -m poet=DIR")
-    if all_singles == (variants_path is not None):
-        raise click.UsageError("give either VARIANTS or --all-singles")
-    if model_path is not None:
-        fitting = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
-        fitting += ["--save-model"] if save_model is not None else []
-        fitting += ["--alignment-format"] if alignment_format is not None and not poet else []
-        if fitting:
-            raise click.UsageError(
-                f"{', '.join(fitting)} can be given only where --msa is fitted to, without a model of the family"
-            )
-    if variants_path == "-" and "-" in (wild_type_path, alignment_path):
-        raise click.UsageError("standard input is read once: give one of the files by name")
-    if all_singles and (column is not None or skip_stops):
-        raise click.UsageError("--column and --skip-stops are about VARIANTS")
-    from genoseq.cli.family.language_members import drawn_prompts, open_member
-    from genoseq.cli.family.model_source import torch_threads
-    from genoseq.cli.family.standard_input import named_input
-    from genoseq.cli.targets import check_targets, target_of
-    from genoseq.families.models.model_file import load_model, model_sha256
-    from genoseq.families.models.model_file import save_model as write_model
+    options = ScoreOptions(
+        wild_type_path, variants_path, alignment_path, files[0] if files else None, tuple(members), target_of(output), kind,
+        all_singles, figure, offset, column, skip_stops, save_model, prompts, seed, alignment_format, device, threads, fitting,
+    )  # fmt: skip
+    check_options(options)
+    check_files(options)
+    _score(options)
+
+
+def _score(options: ScoreOptions) -> None:
+    from genoseq.cli.family.model_source import wild_type_of
     from genoseq.families.models.score_files import write_scores
     from genoseq.families.models.scoring import place_wild_type
-    from genoseq.report.mutant_heatmap import check_figure_name
 
-    output = target_of(output)
-    form = check_figure_name(figure) if figure is not None else ""
-    check_targets(
-        [output, *(path for path in (figure, save_model) if path is not None)],
-        [wild_type_path, variants_path, alignment_path, *files, *(source for _, source in members)],
-    )
-    name, wild_type, named_offset = _wild_type(wild_type_path)
-    offset = named_offset if offset is None else offset
-    opened: list[Member] = []
-    for kind_of, source in members:  # what can be wrong with them shows before minutes are spent
-        opened.append(open_member(kind_of, source, device=device, taken=[one.name for one in opened]))
-    if variants_path is None:
-        found = _all(wild_type, offset)
+    name, wild_type, named_offset = wild_type_of(options.wild_type_path)
+    protein = Protein(name, wild_type, named_offset if options.offset is None else options.offset)
+    members = _opened_members(options)  # what can be wrong with them shows before minutes are spent
+    if options.variants_path is None:
+        asked = all_singles(protein)
     else:
-        with named_input(variants_path) as path:
-            found = _variants(path, wild_type, offset, column, skip_stops)
-    alignment = _alignment(alignment_path, alignment_format, wild_type) if alignment_path is not None else None
-    if model_path is not None:
-        model = load_model(model_path, kind=kind)
-    else:
-        model = _fitted(alignment, kind, options, device, threads)
-        if save_model is not None:
-            write_model(model, save_model)
+        asked = read_asked(options.variants_path, protein, column=options.column, skip_stops=options.skip_stops)
+    alignment = _alignment(options, wild_type)
+    model = _family_model(options, alignment)
     begin = place_wild_type(wild_type, model)
-    with torch_threads(threads) if opened else contextlib.nullcontext():
-        drawn = []
-        if poet:
-            from genoseq.families.poet.prompt import Homologues
-
-            assert alignment is not None  # a PoET needs --msa: checked above
-            drawn = drawn_prompts(Homologues.of(alignment), prompts, seed)
-        from genoseq.families.language.joined import rank_variants
-
-        singles = _all(wild_type, offset) if figure is not None else None
-        count = len(found.raw.records) + len(rank_variants(wild_type)) + (len(singles.raw.records) if singles is not None else 0)
-        others = {one.name: one.scorer(wild_type, drawn, count) for one in opened}
-        scores = found.scored(model, others, wild_type, begin)
-        table = _single_table(singles, model, others, wild_type, begin) if singles is not None and others else None
-    _tell(scores, len(found.raw.records), joined=bool(opened))
-    columns = {"score": scores.score, **{f"score_{member}": values for member, values in scores.members.items()}}
-    label = "+".join([model.kind, *others])
-    described: dict[str, Any] = {"wild_type": name, "offset": offset, "kind": label}
-    described |= {"model_sha256": model_sha256(model), "alignment_sha256": model.focus.alignment_sha256}
-    if opened:
-        described["members"] = {one.name: {"model": one.source, "sha256": one.sha256} for one in opened}
-    if drawn:
-        described["prompts"] = [
-            {"tokens": one.tokens, "sequences": len(one.sequences), "identity": one.identity} for one in drawn
-        ]
-        described["seed"] = seed or 0
-    write_scores(output, found.raw, columns, described)
-    if figure is not None:
-        _draw(model, table, wild_type, begin, offset, name, label, figure, form)
+    singles = all_singles(protein) if options.figure is not None else None
+    with _threads_of(members, options.threads):
+        prompts = _drawn_prompts(options, alignment)
+        others = _scorers(members, prompts, model, protein, begin, [asked, *([singles] if singles is not None else [])])
+        scores = asked.scored(model, others, wild_type, begin)
+        _tell(scores, len(asked.raw.records), joined=bool(others))
+        label = "+".join([model.kind, *others])
+        columns = {"score": scores.score, **{f"score_{member}": values for member, values in scores.members.items()}}
+        write_scores(options.output, asked.raw, columns, _described(options, protein, label, model, members, prompts, alignment))
+        if options.figure is not None and singles is not None:
+            _draw(options.figure, _single_table(singles, model, others, wild_type, begin), protein, label, _unit(model, others))
 
 
-def _wild_type(path: str) -> tuple[str, str, int]:
-    """Name, sequence and offset of the one record of a FASTA file."""
-    from genoseq.errors import InputError
-    from genoseq.families.alignments.protein_records import read_proteins
-    from genoseq.families.alignments.query import name_range
+def _opened_members(options: ScoreOptions) -> list[Member]:
+    from genoseq.cli.family.language_members import open_member
 
-    records = list(read_proteins(path))
-    if len(records) != 1:
-        raise InputError(f"holds {len(records)} sequences, expected the wild type alone", path=path)
-    name, sequence = records[0]
-    place = name_range(name)
-    return name, sequence, place[0] if place is not None and place[1] - place[0] == len(sequence) else 0
+    opened: list[Member] = []
+    for kind, source in options.members:
+        opened.append(open_member(kind, source, device=options.device, taken=[one.name for one in opened]))
+    return opened
 
 
-class _Asked(NamedTuple):
-    """Variants that were read and checked: the table as it stands, and what is to be scored, one of two."""
-
-    raw: RawTable
-    variants: Sequence[Variant] | None
-    sequences: Sequence[str] | None
-
-    def scored(self, model: FamilyModel, others: Mapping[str, LanguageScorer], wild_type: str, begin: int) -> Scores:
-        """Scores by the model of the family, joined by language models if there are any."""
-        from genoseq.families.models.scoring import score_sequences, score_variants
-
-        if others:
-            from genoseq.families.language.joined import joined_sequences, joined_variants
-
-            if self.variants is not None:
-                return joined_variants(model, others, wild_type, self.variants, begin=begin)
-            return joined_sequences(model, others, wild_type, self.sequences or (), begin=begin)
-        if self.variants is not None:
-            return score_variants(model, self.variants, begin=begin)
-        return score_sequences(model, wild_type, self.sequences or (), begin=begin)
-
-
-def _alignment(path: str, alignment_format: str | None, wild_type: str) -> Alignment:
+def _alignment(options: ScoreOptions, wild_type: str) -> Alignment | None:
     from genoseq.families.alignments.files import read_alignment
 
-    return read_alignment(path, query=wild_type, format=alignment_format)  # type: ignore[arg-type]
+    if options.alignment_path is None:
+        return None
+    return read_alignment(options.alignment_path, query=wild_type, format=options.alignment_format)  # type: ignore[arg-type]
 
 
-def _fitted(alignment: Alignment | None, kind: str | None, options: dict[str, Any], device: str, threads: int) -> FamilyModel:
+def _family_model(options: ScoreOptions, alignment: Alignment | None) -> FamilyModel:
+    """The model of the file that is named, else one of the alignment, kept if that is asked for."""
+    if options.model_path is not None or alignment is None:
+        from genoseq.families.models.model_file import load_model
+
+        return load_model(options.model_path or "", kind=options.kind)
     from genoseq.families.models.fitting import fit_model
+    from genoseq.families.models.model_file import save_model
 
-    assert alignment is not None  # there is one where there is no model
-    settings = fit_settings(options)
-    return fit_model(alignment, kind or "ensemble", settings=settings, device=device, threads=threads)  # type: ignore[arg-type]
-
-
-def _variants(path: str, wild_type: str, offset: int, column: str | None, skip_stops: bool) -> _Asked:
-    from genoseq.families.models.score_files import read_raw
-    from genoseq.families.variants.files import read_variants
-    from genoseq.families.variants.notation import check_variants
-
-    table = read_variants(path, offset=offset, column=column, drop_stops=skip_stops)
-    if table.variants is not None:
-        check_variants(wild_type, table.variants, offset=offset, path=path)
-    return _Asked(read_raw(path, table.names), table.variants, None if table.variants is not None else table.sequences)
+    model = fit_model(
+        alignment, options.kind or "ensemble", settings=fit_settings(dict(options.fitting)), device=options.device,  # type: ignore[arg-type]
+        threads=options.threads,
+    )  # fmt: skip
+    if options.save_model is not None:
+        save_model(model, options.save_model)
+    return model
 
 
-def _all(wild_type: str, offset: int) -> _Asked:
-    from genoseq.families.models.score_files import RawTable
-    from genoseq.families.variants.notation import all_single_variants, format_variant
+@contextlib.contextmanager
+def _threads_of(members: Sequence[Member], threads: int) -> Iterator[None]:
+    """For language models, torch's threads; without any, torch is not loaded for nothing."""
+    if not members:
+        yield
+        return
+    from genoseq.cli.family.model_source import torch_threads
 
-    variants = all_single_variants(wild_type)
-    records: list[tuple[str, ...]] = [
-        (format_variant(one, offset=offset), str(one[0].position + 1 + offset), one[0].old, one[0].new) for one in variants
-    ]
-    return _Asked(RawTable(("mutant", "position", "wild_type", "letter"), records), variants, None)
+    with torch_threads(threads):
+        yield
+
+
+def _drawn_prompts(options: ScoreOptions, alignment: Alignment | None) -> list[Prompt]:
+    """What a PoET reads first; nothing without one."""
+    if not options.poet or alignment is None:
+        return []
+    from genoseq.cli.family.language_members import drawn_prompts
+    from genoseq.families.poet.prompt import Homologues
+
+    return drawn_prompts(Homologues.of(alignment), options.prompts, options.seed)
+
+
+def _scorers(
+    members: Sequence[Member],
+    prompts: Sequence[Prompt],
+    model: FamilyModel,
+    protein: Protein,
+    begin: int,
+    tables: Sequence[Asked],
+) -> dict[str, LanguageScorer]:
+    """The language models made ready for the protein; each reads once what the tables and the ranks need together."""
+    if not members:
+        return {}
+    from genoseq.families.language.joined import rank_variants
+    from genoseq.families.language.read_once import ReadOnce, sequences_to_read
+
+    variants = [one for table in tables for one in table.variants or ()]
+    variants += rank_variants(model, protein.sequence, begin=begin)
+    sequences = [one for table in tables for one in table.sequences or ()]
+    planned = sequences_to_read(protein.sequence, variants, sequences)
+    return {
+        one.name: ReadOnce(one.scorer(protein.sequence, prompts, len(planned)), protein.sequence, planned=planned)
+        for one in members
+    }
+
+
+def _described(
+    options: ScoreOptions,
+    protein: Protein,
+    label: str,
+    model: FamilyModel,
+    members: Sequence[Member],
+    prompts: Sequence[Prompt],
+    alignment: Alignment | None,
+) -> dict[str, Any]:
+    """What the first line of the table says of where the scores come from."""
+    from genoseq.families.models.model import focus_of
+    from genoseq.families.models.model_file import model_sha256
+
+    found: dict[str, Any] = {"wild_type": protein.name, "offset": protein.offset, "kind": label}
+    found |= {"model_sha256": model_sha256(model), "alignment_sha256": model.focus.alignment_sha256}
+    if members:
+        found["members"] = {one.name: {"model": one.source, "sha256": one.sha256} for one in members}
+    if prompts and alignment is not None:
+        found["prompts"] = [{"tokens": one.tokens, "sequences": len(one.sequences), "identity": one.identity} for one in prompts]
+        found["prompts_alignment_sha256"] = focus_of(alignment).alignment_sha256  # not the model's where that is from a file
+        found["seed"] = options.seed or 0
+    return found
 
 
 def _tell(scores: Scores, count: int, *, joined: bool) -> None:
@@ -272,13 +255,16 @@ def _tell(scores: Scores, count: int, *, joined: bool) -> None:
 
 
 def _single_table(
-    singles: _Asked, model: FamilyModel, others: Mapping[str, LanguageScorer], wild_type: str, begin: int
+    singles: Asked, model: FamilyModel, others: Mapping[str, LanguageScorer], wild_type: str, begin: int
 ) -> NDArray[np.float64]:
-    """(n, 20) joined scores of all single variants; 0 at the wild type's own letters, NaN where there is none."""
+    """(n, 20) scores of all single variants; 0 at the wild type's own letters, NaN where there is none."""
     import numpy as np
 
     from genoseq.families.alphabet import AMINO_ACIDS
+    from genoseq.families.models.scoring import single_variant_table
 
+    if not others:
+        return single_variant_table(model, wild_type, begin=begin)
     table = np.full((len(wild_type), len(AMINO_ACIDS)), np.nan)
     scores = singles.scored(model, others, wild_type, begin).score
     for (one,), score in zip(singles.variants or (), scores.tolist(), strict=True):
@@ -289,27 +275,20 @@ def _single_table(
     return table
 
 
-def _draw(
-    model: FamilyModel,
-    table: NDArray[np.float64] | None,
-    wild_type: str,
-    begin: int,
-    offset: int,
-    name: str,
-    label: str,
-    figure: str,
-    form: str,
-) -> None:
-    from genoseq.families.alphabet import AMINO_ACIDS
-    from genoseq.families.models.scoring import single_variant_table
-    from genoseq.outputs import whole_file
-    from genoseq.report.mutant_heatmap import draw_heatmap
+def _unit(model: FamilyModel, others: Mapping[str, LanguageScorer]) -> str:
+    """What the colours of a heat map stand for."""
+    if others:
+        return "difference of mean ranks"
+    return {"nats": "log ratio (nats)", "": "score (no unit)"}.get(model.unit, model.unit)
 
-    unit = "difference of mean ranks" if model.kind == "ensemble" or table is not None else "log ratio (nats)"
-    if table is None:
-        table = single_variant_table(model, wild_type, begin=begin)
-    with whole_file(figure) as temporary:
+
+def _draw(path: str, table: NDArray[np.float64], protein: Protein, label: str, unit: str) -> None:
+    from genoseq.families.alphabet import AMINO_ACIDS
+    from genoseq.outputs import whole_file
+    from genoseq.report.mutant_heatmap import check_figure_name, draw_heatmap
+
+    with whole_file(path) as temporary:
         draw_heatmap(
-            table, wild_type, temporary, letters=AMINO_ACIDS, start=offset, unit=unit, form=form,
-            title=f"{name}: single variants, {label}",
+            table, protein.sequence, temporary, letters=AMINO_ACIDS, start=protein.offset, unit=unit,
+            form=check_figure_name(path), title=f"{protein.name}: single variants, {label}",
         )  # fmt: skip

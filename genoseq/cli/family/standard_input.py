@@ -1,36 +1,28 @@
-"""Standard input under a name, for what is read more than once."""
+"""Standard input as a path that says in messages what it is."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+import os
 
-__all__ = ["named_input"]
+from genoseq.errors import Pathlike
+
+__all__ = ["StandardInput", "input_path"]
 
 
-@contextlib.contextmanager
-def named_input(path: str) -> Iterator[str]:
-    """The path; for ``-`` that of a temporary file with all of standard input. Errors in the block name standard input.
+class StandardInput(os.PathLike[str]):
+    """``-``, which readers open as standard input; as text, which is what errors and warnings say, ``standard input``.
 
-    A table of variants is read twice, for what it says and for its columns as they stand: a pipe gives its bytes once.
+    >>> str(StandardInput()), os.fspath(StandardInput())
+    ('standard input', '-')
     """
-    if path != "-":
-        yield path
-        return
-    from genoseq.errors import InputError
 
-    with tempfile.TemporaryDirectory(prefix="genoseq-") as folder:
-        kept = Path(folder) / "standard input"
-        with kept.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        try:
-            yield str(kept)
-        except InputError as error:
-            if str(error.path) == str(kept):
-                error.path = "-"
-                error.args = (str(error).replace(str(kept), "standard input", 1),)
-            raise
+    def __fspath__(self) -> str:
+        return "-"
+
+    def __str__(self) -> str:
+        return "standard input"
+
+
+def input_path(path: str) -> Pathlike:
+    """The path of an input as a user gave it, to be read once."""
+    return StandardInput() if path == "-" else path

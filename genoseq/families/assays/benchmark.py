@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ from genoseq.families.alignments.alignment import Alignment
 from genoseq.families.alignments.files import read_alignment
 from genoseq.families.assays.metrics import METRICS, interval, paired
 from genoseq.families.assays.tables import Assay, Reference, assay_name, read_assay
-from genoseq.families.language.joined import LanguageScorer, joined_sequences, joined_variants, rank_variants
+from genoseq.families.language.joined import joined_sequences, joined_variants, rank_variants
 from genoseq.families.language.masked import MaskedModel, MaskedScorer, Method
+from genoseq.families.language.read_once import LanguageScorer, ReadOnce, sequences_to_read
 from genoseq.families.models.fitting import FitSettings, Kind, fit_model
 from genoseq.families.models.model import FamilyModel
 from genoseq.families.models.scoring import place_wild_type, score_sequences, score_variants
+from genoseq.families.variants.notation import Variant
 
 __all__ = [
     "COLUMNS", "AssayScorer", "Case", "ColumnScorer", "FittedScorer", "JoinedAssayScorer", "LanguageAssayScorer",
@@ -38,6 +40,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+Made = TypeVar("Made")
 COLUMNS = (
     "level", "assay", "uniprot", "selection_type", "scorer", "metric", "value", "low", "high", "variants", "missing", "assays",
     "proteins", "types",
@@ -99,7 +102,21 @@ class ColumnScorer:
         return self.sign * columns[self.column]
 
 
-@dataclass(frozen=True)
+class _Latest(Generic[Made]):
+    """What was made for the assay asked for last: scorers that share it make it once, and those of one assay are kept."""
+
+    def __init__(self) -> None:
+        self._case: Case | None = None
+        self._made: Made | None = None
+
+    def of(self, case: Case, make: Callable[[], Made]) -> Made:
+        if self._made is None or self._case is not case:
+            self._made = None  # what the last assay needed is free before this one is begun
+            self._made, self._case = make(), case
+        return self._made
+
+
+@dataclass(frozen=True, eq=False)
 class FittedScorer:
     """A model of a kind of :func:`~genoseq.families.models.fitting.fit_model`, fitted to each assay's alignment."""
 
@@ -107,14 +124,21 @@ class FittedScorer:
     settings: FitSettings | None = None
     device: str = "cpu"
     threads: int = 1
+    _latest: _Latest[FamilyModel] = field(default_factory=_Latest, init=False, repr=False)
 
     @property
     def name(self) -> str:
         return self.kind
 
+    def model(self, case: Case) -> FamilyModel:
+        """The model of the assay's alignment; fitted once for all who ask before the next assay."""
+        return self._latest.of(
+            case,
+            lambda: fit_model(case.read_alignment(), self.kind, settings=self.settings, device=self.device, threads=self.threads),
+        )
+
     def scores(self, case: Case) -> Floats:
-        model = fit_model(case.read_alignment(), self.kind, settings=self.settings, device=self.device, threads=self.threads)
-        return _by_model(model, case.assay)
+        return _by_model(self.model(case), case.assay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,17 +177,32 @@ class MaskedAssayScorer:
 class LanguageAssayScorer:
     """A language model that is made ready for each protein: PoET after prompts of its alignment.
 
-    ``made(case, count)`` gives the scorer, ``count`` variants being asked of it.
+    Attributes:
+        name: what it is called in the table.
+        made: ``made(case, count)`` gives the scorer; ``count`` sequences are asked of it, the wild type among them.
+        joined: the models of families that it joins (:class:`JoinedAssayScorer`); what their ranks are taken among is read along
+            with the assay, so that each sequence is read once whatever the number of kinds.
     """
 
     name: str
     made: Callable[[Case, int], LanguageScorer]
+    joined: tuple[FittedScorer, ...] = ()
+    _latest: _Latest[ReadOnce] = field(default_factory=_Latest, init=False, repr=False)
 
-    def ready(self, case: Case, more: int = 0) -> LanguageScorer:
-        """The scorer of the assay's protein, which will be asked for ``more`` variants than the assay's."""
-        if not case.assay.wild_type:
-            raise _no_wild_type(case.assay)
-        return self.made(case, len(case.assay) + more)
+    def ready(self, case: Case) -> ReadOnce:
+        """The scorer of the assay's protein; one for all who ask before the next assay."""
+        return self._latest.of(case, lambda: self._ready(case))
+
+    def _ready(self, case: Case) -> ReadOnce:
+        assay = case.assay
+        if not assay.wild_type:
+            raise _no_wild_type(assay)
+        references: list[Variant] = []
+        for one in self.joined:
+            model = one.model(case)
+            references += rank_variants(model, assay.wild_type, begin=place_wild_type(assay.wild_type, model))
+        asked = sequences_to_read(assay.wild_type, (*(assay.variants or ()), *references), assay.sequences or ())
+        return ReadOnce(self.made(case, len(asked)), assay.wild_type, planned=asked)
 
     def scores(self, case: Case) -> Floats:
         scorer = self.ready(case)
@@ -176,21 +215,17 @@ class LanguageAssayScorer:
 class JoinedAssayScorer:
     """A model fitted to each assay's alignment, and language models that join it by mean rank."""
 
-    kind: Kind
+    fitted: FittedScorer
     others: tuple[LanguageAssayScorer, ...]
-    settings: FitSettings | None = None
-    device: str = "cpu"
-    threads: int = 1
 
     @property
     def name(self) -> str:
-        return "+".join([self.kind, *(one.name for one in self.others)])
+        return "+".join([self.fitted.name, *(one.name for one in self.others)])
 
     def scores(self, case: Case) -> Floats:
         assay = case.assay
-        more = len(rank_variants(assay.wild_type))
-        ready = {one.name: one.ready(case, more) for one in self.others}
-        model = fit_model(case.read_alignment(), self.kind, settings=self.settings, device=self.device, threads=self.threads)
+        ready = {one.name: one.ready(case) for one in self.others}
+        model = self.fitted.model(case)
         begin = place_wild_type(assay.wild_type, model)
         if assay.variants is not None:
             return joined_variants(model, ready, assay.wild_type, assay.variants, begin=begin).score

@@ -246,15 +246,16 @@ class MaskedScorer:
                 self._own = self.model.pseudo_likelihood(self.wild_type)
             return np.array([self.model.pseudo_likelihood(one) for one in sequences]) - self._own
         scores = np.full(len(sequences), np.nan)
+        changed: dict[int, list[int]] = {}
         for number, one in enumerate(sequences):
             if len(one) == len(self.wild_type):
                 places = [at for at, (new, old) in enumerate(zip(one, self.wild_type, strict=True)) if new != old]
                 if all(one[at] in AMINO_ACIDS and self.wild_type[at] in AMINO_ACIDS for at in places):
-                    self._letters(places)
-                    known = [
-                        (self._known[at], AMINO_ACIDS.index(one[at]), AMINO_ACIDS.index(self.wild_type[at])) for at in places
-                    ]
-                    scores[number] = sum((row[new] - row[old] for row, new, old in known), 0.0)
+                    changed[number] = places
+        self._letters([at for places in changed.values() for at in places])  # of all sequences, so that batches are full
+        for number, places in changed.items():
+            letters = [(self._known[at], sequences[number][at], self.wild_type[at]) for at in places]
+            scores[number] = sum((row[AMINO_ACIDS.index(new)] - row[AMINO_ACIDS.index(old)] for row, new, old in letters), 0.0)
         return scores
 
     def single_scores(self) -> Floats:
