@@ -1,12 +1,13 @@
 """How good a classifier is, told honestly: with folds at random and with folds that no homology group is divided between.
 
 A random split answers "how well are sequences told apart whose close relatives were in the training set?", a split by homology
-"how well are those that are unlike all of it?". Both are always given, with what the training side of each gives away.
+"how well are those that are unlike all of it?". Both are always given, with what the training side of each gives away. The
+intervals of both come from drawing homology groups anew: relatives are no independent evidence, however they were split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from genoseq.classify.leakage import leakage_report
 from genoseq.classify.sequences import SequenceInputError
 
 __all__ = ["SplitResult", "calibration_error", "evaluate", "reliability"]
+
+Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 REPLICATES = 1000
 BINS = 10
@@ -44,7 +47,7 @@ class SplitResult(NamedTuple):
         split: ``random`` or ``homology``.
         truth, predicted: numbers of classes, ``(n,)``.
         probabilities: ``(n, classes)``.
-        groups: what is drawn together for intervals: single sequences, or homology groups, ``(n,)``.
+        groups: what is drawn together for intervals, ``(n,)``: homology groups, of proteins single sequences.
         accuracy, macro_f1: with bootstrap intervals over groups.
         calibration_error: expected calibration error, 10 bins.
         copies, reverse_copies, close: shares of the test sequences that are in training letter for letter, on the other
@@ -67,7 +70,7 @@ class SplitResult(NamedTuple):
 def evaluate(
     model: ContextMixtureClassifier, sequences: Sequence[str | bytes], labels: Sequence[Any], *, folds: int = 5, seed: int = 0
 ) -> tuple[NDArray[Any], list[SplitResult]]:
-    """Classes, and the results of both kinds of split (of the random one only for proteins).
+    """Classes, and the results of both kinds of split (for proteins of the random one only, with intervals over sequences).
 
     Args:
         model: its parameters are used; it is not changed.
@@ -82,7 +85,8 @@ def evaluate(
     classes, truth = np.unique(np.asarray(labels), return_inverse=True)
     truth = truth.astype(np.int64)
     results = []
-    for split, groups, parts in _splits(model, sequences, truth, folds, seed):
+    groups, splits = _splits(model, sequences, truth, folds, seed)
+    for split, parts in splits.items():
         probabilities = np.zeros((len(truth), len(classes)))
         leaks = np.zeros((len(truth), 3))
         for train, test in parts:
@@ -101,19 +105,23 @@ def evaluate(
 
 def _splits(
     model: ContextMixtureClassifier, sequences: Sequence[str | bytes], truth: NDArray[np.int64], folds: int, seed: int
-) -> Iterator[tuple[str, NDArray[np.int64], list[tuple[NDArray[np.intp], NDArray[np.intp]]]]]:
-    """Name, groups and folds of each kind of split."""
+) -> tuple[NDArray[np.int64], dict[str, Folds]]:
+    """What is drawn together for the intervals of every split, and the folds of each kind of split by its name."""
     if len(truth) < 2 * folds:
-        raise SequenceInputError(f"there are {len(truth)} sequences and {folds} folds", remedy="choose fewer folds")
+        raise SequenceInputError(
+            f"there are too few sequences ({len(truth)}) for {folds} folds: at least two for each are needed",
+            remedy="choose fewer folds",
+        )
     smallest = np.bincount(truth).min()
     strata = truth if smallest >= folds else np.where((np.bincount(truth) >= folds)[truth], truth, np.bincount(truth).argmax())
     places = np.arange(len(truth))
-    yield "random", places, list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(places, strata))
+    splits = {"random": list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(places, strata))}
     if model.mode == "protein":
-        return
+        return places, splits
     groups = homology_groups(list(sequences), threads=model.n_jobs).astype(np.int64)
-    parts = [(train, test) for train, test in HomologyGroupKFold(folds, seed=seed).split(sequences, truth, groups) if len(test)]
-    yield "homology", groups, parts
+    by_group = HomologyGroupKFold(folds, seed=seed).split(sequences, truth, groups)
+    splits["homology"] = [(train, test) for train, test in by_group if len(test)]
+    return groups, splits
 
 
 def _leakage(model: ContextMixtureClassifier, train: list[Any], test: list[Any]) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F", "#000000")
 UNKNOWN_COLOUR = "#DDDDDD"
 INK = "#444444"
+BUBBLES = (0.01, 0.1, 0.5, 1.0)  # shares of the sequences whose bubbles the legend shows
+MARGIN = 0.06  # of the axes of a reliability diagram, beyond 0 and 1
 MOST_LABELS, MOST_CONTIGS = 30, 40
 FONT = 8
 
@@ -43,7 +45,7 @@ def check_figure_name(path: str | None) -> None:
 
 
 def draw_evaluation(classes: Sequence[str], results: Sequence[SplitResult], path: str | Path) -> None:
-    """For each split a confusion matrix and a reliability diagram."""
+    """For each split a confusion matrix, and a reliability diagram whose bubbles say how many sequences they stand for."""
     from matplotlib.figure import Figure
 
     size = min(4.6, 2.6 + 0.25 * len(classes))
@@ -78,14 +80,26 @@ def _draw_reliability(axes: Any, result: SplitResult) -> None:
     table = reliability(result.probabilities, result.truth)
     used = table[:, 0] > 0
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes.scatter(table[used, 1], table[used, 2], s=12 + 200 * table[used, 0] / len(result.truth), color=COLOURS[0], zorder=3)
+    axes.scatter(table[used, 1], table[used, 2], s=_bubble(table[used, 0] / len(result.truth)), color=COLOURS[0], zorder=3)
     axes.plot(table[used, 1], table[used, 2], color=COLOURS[0], linewidth=1)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    for share in BUBBLES:
+        axes.scatter([], [], s=_bubble(share), color=COLOURS[0], label=f"{share:.0%}")
+    # Above the diagonal: below it stand the classifiers that are too sure, which are more.
+    axes.legend(
+        title="of the sequences", title_fontsize=FONT - 1, fontsize=FONT - 1, frameon=False, loc="upper left", labelcolor=INK,
+        labelspacing=0.7, borderpad=0.6,
+    )  # fmt: skip
+    axes.set(xlim=(-MARGIN, 1 + MARGIN), ylim=(-MARGIN, 1 + MARGIN))  # bubbles at 0 and 1 are whole
     axes.set_title(f"calibration error {result.calibration_error:.3f}", fontsize=FONT + 1, loc="left")
     axes.set_xlabel("probability given", fontsize=FONT, color=INK)
     axes.set_ylabel("share that is right", fontsize=FONT, color=INK)
     axes.tick_params(labelsize=FONT)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _bubble(share: Any) -> Any:
+    """Size of a bubble, in square points, for a share of the sequences; the fewest can still be seen."""
+    return 12 + 200 * share
 
 
 def draw_windows(windows: Sequence[Window], path: str | Path, *, unknown: str) -> None:

@@ -40,6 +40,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold
 from genoseq.classify.sequences import SequenceInputError, check_labels, check_sequences, check_threads
 from genoseq.classify.word_index import WordIndex
 from genoseq.classify.words import Hashes, Words, low_complexity
+from genoseq.log import counted
 from genoseq.parallel import ordered_map
 from genoseq.seqs.alphabet import reverse_complement
 
@@ -187,7 +188,8 @@ class HomologyGroupKFold(BaseCrossValidator):  # type: ignore[misc]
         count = len(np.unique(groups))
         if count < self.n_splits:
             raise SequenceInputError(
-                f"there are {count} homology groups and {self.n_splits} folds: at least one group for each fold is needed",
+                f"there {'is' if count == 1 else 'are'} {counted(count, 'homology group')} for {self.n_splits} folds: "
+                "at least one for each is needed",
                 remedy="choose fewer folds, or a looser rule (larger shared)",
             )
         folds = StratifiedGroupKFold(self.n_splits, shuffle=True, random_state=self.seed)

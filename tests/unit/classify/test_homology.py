@@ -146,7 +146,7 @@ def test_rare_classes_are_no_obstacle(rare: int) -> None:
 
 def test_what_cannot_be_split_is_refused() -> None:
     sequences, labels = families(3, 4, rate=0.01)
-    with pytest.raises(SequenceInputError, match="3 homology groups and 5 folds"):
+    with pytest.raises(SequenceInputError, match="there are 3 homology groups for 5 folds"):
         list(HomologyGroupKFold(5).split(sequences, labels))
     with pytest.raises(SequenceInputError, match="needs the labels y"):
         list(HomologyGroupKFold(3).split(sequences))
