@@ -32,6 +32,7 @@ from genoseq.classify.compressors import Compressor, compressor_named, given_tex
 from genoseq.classify.ncd import ncd
 from genoseq.classify.sequences import SequenceInputError
 from genoseq.classify.words import Hashes, Words
+from genoseq.log import counted
 from genoseq.parallel import ordered_map
 
 __all__ = [
@@ -89,6 +90,20 @@ class DistanceMatrix:
         """Number of items."""
         return len(self.names)
 
+    def unrelated(self) -> int:
+        """Number of pairs whose distance of 1 says "no word in common", not how far apart they are.
+
+        ``mash`` and ``ani`` set 1 there, ``jaccard`` and ``containment`` are 1 there. Where it is not known how the distances
+        were made (files of PHYLIP and of other programs), pairs at 1 count if no distance is larger. By compression: 0.
+
+        >>> DistanceMatrix(("a", "b", "c"), np.array([[0, 1, 0.2], [1, 0, 1], [0.2, 1, 0]]), "mash k=21 scaled=1").unrelated()
+        2
+        """
+        metric = self.method.split(" ", 1)[0]
+        if metric not in ("", *get_args(WordMetric)) or (not metric and self.values.max() > 1):
+            return 0
+        return int(np.count_nonzero(np.triu(self.values == 1)))
+
 
 def mash_distance(jaccard: float, k: int) -> float:
     """Substitutions per letter from the Jaccard similarity of k-mers, at most 1.
@@ -141,10 +156,15 @@ def word_distances(
     found = list(ordered_map(between, pairs, threads=threads))
     unsure = sum(error > 0.1 for _, error in found if not math.isnan(error))
     if unsure:
-        log.warning("%d of %d distances have a standard error above 0.1; keep more words (smaller scaled)", unsure, len(pairs))
+        have, all_pairs = "has" if unsure == 1 else "have", counted(len(pairs), "distance")
+        log.warning("%d of %s %s a standard error above 0.1; keep more words (smaller scaled)", unsure, all_pairs, have)
     alone = sum(value == 1 for value, _ in found)
     if alone and metric in ("mash", "ani"):
-        log.warning("%d of %d pairs share no word: their distance is set to 1; a smaller k reaches further", alone, len(pairs))
+        share, whose = ("shares", "its") if alone == 1 else ("share", "their")
+        log.warning(
+            "%d of %s %s no word: %s distance is set to 1; a smaller k reaches further",
+            alone, counted(len(pairs), "pair"), share, whose,
+        )  # fmt: skip
     kind = "" if words.kind == "nucleotide" else f" {words.kind}"
     if words.kind == "translated":
         kind += f" genetic_code={words.genetic_code} open_run={words.open_run}"

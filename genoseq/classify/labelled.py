@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from genoseq.classify.sequences import NUCLEOTIDES, PROTEIN
 from genoseq.errors import InputError, Pathlike, UsageError
+from genoseq.log import counted
 from genoseq.seqs.fastx import RecordReader
 from genoseq.seqs.record import Record
 from genoseq.seqs.stream import open_bytes
@@ -87,7 +88,8 @@ def read_labelled(sources: Sequence[str], *, labels: Pathlike | None = None, pro
     _check_names(found.names, table, labels)
     alone = [label for label, count in Counter(found.labels).items() if count == 1]
     if alone:
-        log.warning("%d classes have one sequence only (%s): their probabilities cannot be checked", len(alone), _some(alone))
+        what, whose = ("1 class has", "its") if len(alone) == 1 else (f"{len(alone):,} classes have", "their")
+        log.warning("%s one sequence only (%s): %s probabilities cannot be checked", what, _some(alone), whose)
     return found
 
 
@@ -95,7 +97,7 @@ def read_labels(path: Pathlike) -> dict[str, str]:
     """Label of each name, from a table of two tab-separated columns; a first line ``name<TAB>label`` is passed over.
 
     Raises:
-        InputError: a line of another form, or a name with two labels.
+        InputError: a line of another form, a name with two labels, or no label at all.
     """
     table: dict[str, str] = {}
     for number, line in _lines(path):
@@ -106,6 +108,8 @@ def read_labels(path: Pathlike) -> dict[str, str]:
             continue
         if table.setdefault(fields[0], fields[1]) != fields[1]:
             raise InputError(f"{fields[0]!r} has two labels, {table[fields[0]]!r} and {fields[1]!r}", path=path, line=number)
+    if not table:
+        raise InputError("the table of labels is empty", path=path, remedy="write a name, a tab and a label on each line")
     return table
 
 
@@ -205,14 +209,22 @@ def _check_names(names: Sequence[str], table: dict[str, str] | None, labels: Pat
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice and table is not None:
         raise InputError(
-            f"{len(twice)} names stand twice among the sequences ({_some(twice)}), so a table cannot label them", path=labels
+            f"{_standing_twice(twice)}, so a table cannot label {'it' if len(twice) == 1 else 'them'}",
+            path=labels,
+            remedy="give each sequence a name of its own, or write the labels into the headers",
         )
     if twice:
-        log.warning("%d names stand twice among the sequences (%s)", len(twice), _some(twice))
+        log.warning("%s", _standing_twice(twice))
     if table is not None:
         absent = sorted(table.keys() - set(names))
         if absent:
-            log.warning("%s: %d names are not among the sequences (%s)", labels, len(absent), _some(absent))
+            are = "is" if len(absent) == 1 else "are"
+            log.warning("%s: %s %s not among the sequences (%s)", labels, counted(len(absent), "name"), are, _some(absent))
+
+
+def _standing_twice(names: Sequence[str]) -> str:
+    stand = "stands" if len(names) == 1 else "stand"
+    return f"{counted(len(names), 'name')} {stand} twice among the sequences ({_some(names)})"
 
 
 def _some(items: Iterable[str]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
 
 __all__ = ["tree"]
+
+log = logging.getLogger("genoseq.tree")
 
 FORMS = (".png", ".svg", ".pdf")
 
@@ -38,12 +41,20 @@ def tree(matrix: str, output: str, method: str, root: str, negative: bool, figur
         raise click.UsageError(f"--figure {figure}: expected a name that ends in {', '.join(FORMS)}")
     from genoseq.classify.distance_files import read_distances
     from genoseq.classify.trees import midpoint_rooted, neighbour_joining, newick, upgma
+    from genoseq.log import counted
     from genoseq.outputs import check_writable, whole_file
 
     for path in (output, figure):
         if path is not None and path != "-":
             check_writable(path)
     found = read_distances(matrix)
+    unrelated = found.unrelated()
+    if unrelated:
+        log.warning(
+            "%d of %s at distance 1, which mash, ani, jaccard and containment give where no word is shared: how far apart they "
+            "are is not known, and the tree guesses; distances with a smaller -k or --words translated reach further",
+            unrelated, f"{counted(len(found) * (len(found) - 1) // 2, 'pair')} {'is' if unrelated == 1 else 'are'}",
+        )  # fmt: skip
     made = upgma(found) if method == "upgma" else neighbour_joining(found, negative="keep" if negative else "zero")
     if root == "midpoint":
         made = midpoint_rooted(made)

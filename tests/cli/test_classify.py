@@ -178,16 +178,21 @@ def test_bad_tables_of_labels(genoseq: Runner, folder: Path, tmp_path: Path) -> 
     good = (folder / "labels.tsv").read_text()
     assert "'a10' has no label in the table of labels" in fit(good.replace("a10\ta\n", ""))
     assert "2 names are not among the sequences (y, z)" in fit(good + "z\ta\ny\tb\n")
+    assert "1 name is not among the sequences (z)" in fit(good + "z\ta\n")
+    for empty in ("", "\n", "name\tlabel\n"):
+        assert "the table of labels is empty" in fit(empty)
     assert "line 24: 'a0' has two labels, 'a' and 'b'" in fit(good + "a0\tb\n").replace("(line 24)", "line 24")
     assert "expected a name and a label" in fit("a0 a\n")
     twice = fasta(tmp_path / "twice.fa", [("a0", A[0]), ("a0", A[1]), ("b0", B[0])])
-    assert "1 names stand twice" in fit(good, twice)
+    assert "1 name stands twice among the sequences (a0), so a table cannot label it" in fit(good, twice)
+    twice = fasta(tmp_path / "twice.fa", [("a0", A[0]), ("a0", A[1]), ("b0", B[0]), ("b0", B[1])])
+    assert "2 names stand twice among the sequences (a0, b0), so a table cannot label them" in fit(good, twice)
 
 
 def test_a_class_with_one_sequence_is_said(genoseq: Runner, tmp_path: Path) -> None:
     source = fasta(tmp_path / "one.fa", [("x a", A[0]), ("y a", A[1]), ("z b", B[0])])
     done = genoseq("classify", "fit", source, "-o", tmp_path / "m")
-    assert done.status == 0 and "1 classes have one sequence only (b)" in done.err
+    assert done.status == 0 and "1 class has one sequence only (b): its probabilities cannot" in done.err
 
 
 def test_usage(genoseq: Runner, folder: Path, model: Path, tmp_path: Path) -> None:

@@ -168,6 +168,42 @@ def test_negative_branches_are_kept_if_asked(genoseq: Runner, write: object, tmp
     assert ":-" in genoseq("tree", path, "--negative").out.decode()
 
 
+def test_pairs_without_a_common_word_are_warned_of_by_both(
+    genoseq: Runner, relatives: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    source, tsv, phylip = tmp_path / "s.fa", tmp_path / "s.tsv", tmp_path / "s.phy"
+    alone = random_sequence(random.Random(9), 1000)
+    source.write_text("".join(f">{name}\n{text}\n" for name, text in [*relatives[:2], ("alone", alone)]))
+    assert "2 of 3 pairs share no word: their distance is set to 1" in genoseq("distances", source, "-k", 15, "-o", tsv).err
+    genoseq("distances", source, "-k", 15, "-o", phylip, "--format", "phylip")
+    for path in (tsv, phylip):
+        for method in ("nj", "upgma"):
+            done = genoseq("tree", path, "--method", method)
+            assert done.status == 0 and leaves(done.out.decode()) == {"a", "b", "alone"}
+            assert "warning: 2 of 3 pairs are at distance 1, which mash" in done.err
+    source.write_text(f">a\n{relatives[0][1]}\n>alone\n{alone}\n")
+    assert "1 of 1 pair shares no word: its distance is set to 1" in genoseq("distances", source, "-k", 15, "-o", tsv).err
+    assert "1 of 1 pair is at distance 1" in genoseq("tree", tsv).err
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("# genoseq.distances 1 jaccard k=15 scaled=1\n\ta\tb\na\t0\t1\nb\t1\t0\n", True),
+        ("# genoseq.distances 1 ncd lzma-6\n\ta\tb\na\t0\t1\nb\t1\t0\n", False),
+        ("# genoseq.distances 1 mash k=15 scaled=1\n\ta\tb\na\t0\t0.9\nb\t0.9\t0\n", False),
+        ("3\na 0 1 2\nb 1 0 2\nc 2 2 0\n", False),
+    ],
+    ids=["words", "compression", "below 1", "steps of another program"],
+)
+def test_a_distance_of_1_is_warned_of_only_where_it_is_the_end_of_the_scale(
+    genoseq: Runner, tmp_path: Path, text: str, warned: bool
+) -> None:
+    (tmp_path / "m").write_text(text)
+    done = genoseq("tree", tmp_path / "m")
+    assert done.status == 0 and ("at distance 1" in done.err) == warned
+
+
 def test_figures_are_drawn(genoseq: Runner, matrix: Path, tmp_path: Path) -> None:
     figure, other = tmp_path / "t.png", tmp_path / "u.png"
     assert genoseq("tree", matrix, "--figure", figure).status == 0

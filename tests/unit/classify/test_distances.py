@@ -153,7 +153,7 @@ def test_a_window_too_small_for_two_items_is_told(caplog: pytest.LogCaptureFixtu
         compression_distances(items, ["a", "b"], compressor_named("zstd"))
         assert not caplog.text
         word_distances(items, ["a", "b"], Words(21))
-        assert "1 of 1 pairs share no word" in caplog.text
+        assert "1 of 1 pair shares no word" in caplog.text
 
 
 @pytest.mark.parametrize(
