@@ -22,7 +22,9 @@ PAGES = sorted(
     for page in ROOT.rglob("*.md")
     if not any(part.startswith(".") or part in SKIPPED for part in page.relative_to(ROOT).parts)
 )
-RUNNABLE = [ROOT / "docs" / name for name in ("map-reads.md", "python-api.md", "tutorial-embeddings.md")]
+RUNNABLE = [
+    ROOT / "docs" / name for name in ("map-reads.md", "python-api.md", "tutorial-embeddings.md", "classify.md", "distances.md")
+]
 IN_TURN = [ROOT / "docs" / "tutorial-embeddings.md"]
 """Pages whose commands need what the Python before them made; elsewhere Python comes last."""
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
