@@ -162,7 +162,7 @@ class Progress:
         head = f"{self.label}: " if self.label else ""
         tail = f"; {self.note}" if self.note else ""
         if not self.total:
-            return f"{head}{self.done:,} {self.unit}, {rate:,.0f}/s{tail}"
+            return f"{head}{self.done:,} {self.unit}, {_rate(rate)}/s{tail}"
         share = min(1.0, self.done / self.total)
         left = _clock((self.total - self.done) / rate) if rate > 0 and self.done <= self.total else "?"
         if bar:
@@ -170,7 +170,7 @@ class Progress:
             head += f"[{'#' * full}{'.' * (WIDTH - full)}] {share:4.0%}"
         else:
             head += f"{share:.0%}"
-        return f"{head} of {self.total:,} {self.unit}, {rate:,.0f}/s, {left} left{tail}"
+        return f"{head} of {self.total:,} {self.unit}, {_rate(rate)}/s, {left} left{tail}"
 
     def clear(self) -> None:
         """Wipe the bar; the next update draws it again."""
@@ -180,6 +180,11 @@ class Progress:
 
 def _is_terminal(stream: TextIO) -> bool:
     return not stream.closed and stream.isatty()
+
+
+def _rate(rate: float) -> str:
+    """A number per second; below 10 with two digits, so that slow steps are not 0."""
+    return f"{rate:,.0f}" if rate >= 10 or rate <= 0 else f"{rate:.2g}"
 
 
 def _clock(seconds: float) -> str:

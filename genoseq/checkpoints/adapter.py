@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from genoseq.checkpoints.reader import Weights
 from genoseq.errors import GenoseqError, InputError
 from genoseq.nets.architectures import ARCHITECTURES, HEADS, Architecture
+from genoseq.nets.config_keys import check_config_keys, reading_file
 from genoseq.registry import Entry, Registry
 
 __all__ = ["ADAPTERS", "Adapter", "Found", "count_layers", "find_adapter", "head_by_class_name", "make_config", "norm_name"]
@@ -114,6 +115,8 @@ class Adapter(ABC):
     """Regular expression of parameters that stay in float32 where the net is made smaller: decays and poles."""
     fixed: ClassVar[Mapping[str, Any]] = {}
     """Keys that change the equations of the public program and that the net here has in one way only: that way."""
+    other_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys that it reads in files besides those of the net's configuration."""
 
     @property
     def architecture(self) -> Architecture:
@@ -132,6 +135,19 @@ class Adapter(ABC):
                 way = "without it" if only is None else f"with {only!r}"
                 text = f"configuration: {key} is {given!r}, which genoseq's {self.title} does not have: only nets {way} are known"
                 raise InputError(text, path=found.config_path or found.weights.path)
+
+    def check_changes(self, changes: Collection[str], found: Found) -> None:
+        """Refuse changes to a configuration under names that neither the net nor the file ``found`` has.
+
+        Raises:
+            UsageError: names the key and the nearest known one.
+        """
+        known = {*found.config, *self.fixed, *self.other_keys, *PLUMBING}
+        check_config_keys(changes, self.architecture_of(found).config_class, where="config", others=known)
+
+    def architecture_of(self, found: Found) -> Architecture:
+        """The net that a checkpoint is weights of."""
+        return self.architecture
 
     def in_head(self, name: str, prefix: str) -> bool:
         """Whether a parameter belongs to a head, which may be new, rather than to the backbone, which is named ``prefix``."""
@@ -236,7 +252,8 @@ def make_config(config_class: Any, values: Mapping[str, Any], found: Found) -> A
             wanted = getattr(hint, "__name__", None) if get_origin(hint) is None else str(hint)
             raise InputError(f"configuration: {name} is {given[name]!r}, expected {wanted or hint}", path=path)
     try:
-        return config_class(**given)
+        with reading_file():
+            return config_class(**given)
     except GenoseqError as error:
         raise InputError(f"configuration: {error}", path=path) from error
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:

@@ -36,6 +36,7 @@ class Evo2(Adapter):
     family = "evo2"
     title = "Evo 2"
     model_type = "evo2"
+    other_keys = frozenset({"max_sequence_len", "qkv_rows"})
     fixed = FIXED
     float32 = r"\.(log_poles|residues|filter\.h)$"
 

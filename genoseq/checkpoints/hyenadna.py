@@ -39,6 +39,7 @@ class HyenaDNA(Adapter):
     family = "hyenadna"
     title = "HyenaDNA"
     model_type = "hyenadna"
+    other_keys = frozenset({"layer", "n_classes", "use_head"})
     float32 = r"\.filter_fn\."
 
     def recognises(self, found: Found) -> bool:

@@ -69,7 +69,7 @@ def load(
         local_files_only: fetch nothing.
 
     Raises:
-        UsageError: no such name, head or type.
+        UsageError: no such name, head or type, or a key of ``config`` that the net does not have.
         InputError: files are missing, damaged, of an unknown net, or want to run code; the weights lack names, have others, or
             other shapes, or hold NaN; the files are not here and cannot be fetched.
 
@@ -83,14 +83,41 @@ def load(
     if head is not None and head not in HEADS:
         raise UsageError(f"unknown head {head!r}{suggestion(head, HEADS)}; there are {', '.join(HEADS)}")
     found = find_checkpoint(source, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only)
+    given = found
     if config:
-        found = replace(found, config={**found.config, **config})
+        found = replace(found, config=_changed(found.config, config))
     if found.note:
         log.warning("%s: %s", found.name, found.note)
     adapter = find_adapter(found)
+    if config:
+        adapter.check_changes(config, given)
     model = _build(adapter, found, head, wanted_type, target)
     tokenizer = adapter.tokenizer(found, getattr(model, "config", None))
+    _warn_of_vocabulary(model, tokenizer, found.name)
     return Loaded(model, tokenizer)
+
+
+def _warn_of_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
+    """Log a warning where the family's tokenizer gives plain letters ids that this net has no embeddings for."""
+    table = getattr(model, "get_input_embeddings", None)
+    if tokenizer is None or table is None:
+        return
+    rows = table().weight.shape[0]
+    letters = "ACDEFG" if getattr(tokenizer, "alphabet", None) == "protein" else "ACGTAC"
+    largest = max(tokenizer(letters, add_special_tokens=False)["input_ids"], default=0)
+    if largest >= rows:
+        log.warning(
+            "%s: %s gives letters ids up to %d, but the net has a vocabulary of %d: it was trained with another tokenizer",
+            name, type(tokenizer).__name__, largest, rows,
+        )  # fmt: skip
+
+
+def _changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with changes; names of labels that do not fit a new number of them are left out."""
+    stale = set()
+    if "num_labels" in changes and len(config.get("id2label") or ()) != changes["num_labels"]:
+        stale = {"id2label", "label2id"}
+    return {**{key: value for key, value in config.items() if key not in stale}, **changes}
 
 
 def _build(adapter: Adapter, found: Found, head: str | None, dtype: torch.dtype | None, device: torch.device) -> Any:

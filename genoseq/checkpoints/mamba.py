@@ -54,6 +54,7 @@ class Mamba(Adapter):
     family = "mamba"
     title = "Mamba"
     model_type = "genoseq_mamba"
+    other_keys = frozenset({*SHARED, *FIRST, *SECOND, *OTHER_LAYERS, "hidden_act", "intermediate_size", "tie_embeddings"})
     float32 = r"\.(A_log|D|dt_bias|dt_proj\.bias)$"
 
     def recognises(self, found: Found) -> bool:

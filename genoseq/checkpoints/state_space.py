@@ -8,7 +8,7 @@ last; a configuration means what it means to the authors' programs, where S4 and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -52,6 +52,9 @@ class StateSpaceLayer(Adapter):
     def recognises(self, found: Found) -> bool:
         """By the names, where no configuration claims them for a whole net."""
         return not found.model_type and not found.classes and _kind(found) is not None
+
+    def check_changes(self, changes: Collection[str], found: Found) -> None:
+        """Nothing to refuse here: the layer's own arguments are checked when it is made."""
 
     def own_name(self, name: str) -> str | None:
         """The authors' names; those of a bare S5 state space under ``seq.``."""

@@ -27,6 +27,7 @@ class StripedHyena(Adapter):
     family = "stripedhyena"
     title = "StripedHyena"
     model_type = "stripedhyena"
+    other_keys = frozenset({"max_sequence_len"})
     fixed = FIXED
     float32 = r"\.(poles|residues)$"
 

@@ -12,6 +12,7 @@ from genoseq.cli.model_options import (
     model_options,
     opened_model,
     strand_option,
+    tokenizer_option,
     window_options,
 )
 
@@ -23,6 +24,7 @@ log = logging.getLogger("genoseq.embed")
 @click.command(name="embed")
 @click.argument("sequences", metavar="SEQS")
 @model_options
+@tokenizer_option
 @click.option("-o", "--output", required=True, metavar="FILE", help="Output; .npz, .parquet or .h5ad.")
 @click.option(
     "--pool", type=click.Choice(["mean", "last", "cls", "none"]), default="mean", show_default=True,
@@ -37,6 +39,7 @@ log = logging.getLogger("genoseq.embed")
 def embed(
     sequences: str,
     model_name: str,
+    tokenizer_name: str | None,
     output: str,
     pool: str,
     layer: int | None,
@@ -64,7 +67,7 @@ def embed(
     check_targets([output], [sequences])
     with (
         open_bytes(sequences) as stream,  # first: a missing file is told at once
-        opened_model(model_name, device=device, dtype=dtype, threads=threads) as opened,
+        opened_model(model_name, device=device, dtype=dtype, threads=threads, tokenizer_name=tokenizer_name) as opened,
     ):
         reader = TokenReader(opened.tokenizer)
         provenance = opened.provenance(
@@ -82,5 +85,7 @@ def embed(
                 file.tell()
     if not file.records:
         log.warning("%s: no sequences", sequences)
+    if file.empty:
+        log.warning("%d of %d sequences are empty: their embeddings are NaN, or no tokens", file.empty, file.records)
     if file.unclear:
         log.warning("%d of %d sequences hold ambiguity codes only", file.unclear, file.records)

@@ -7,7 +7,7 @@ import logging
 
 import click
 
-from genoseq.cli.model_options import begin_option, device_options, model_options, opened_model
+from genoseq.cli.model_options import begin_option, device_options, model_options, opened_model, tokenizer_option
 
 __all__ = ["generate"]
 
@@ -16,6 +16,7 @@ log = logging.getLogger("genoseq.generate")
 
 @click.command(name="generate")
 @model_options
+@tokenizer_option
 @click.option("--prompt", metavar="FILE", help="FASTA or FASTQ of sequences to go on from. Default: begin from nothing.")
 @click.option("-n", "--number", type=click.IntRange(min=1), default=1, show_default=True, help="Sequences, of each prompt.")
 @click.option("--length", type=click.IntRange(min=1), required=True, metavar="N", help="New letters per sequence.")
@@ -42,6 +43,7 @@ log = logging.getLogger("genoseq.generate")
 @device_options
 def generate(
     model_name: str,
+    tokenizer_name: str | None,
     prompt: str | None,
     number: int,
     length: int,
@@ -77,7 +79,9 @@ def generate(
     sampling.check()
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_bytes(prompt)) if prompt is not None else None
-        opened = stack.enter_context(opened_model(model_name, device=device, dtype=dtype, threads=threads))
+        opened = stack.enter_context(
+            opened_model(model_name, device=device, dtype=dtype, threads=threads, tokenizer_name=tokenizer_name)
+        )
         reader = TokenReader(opened.tokenizer)
         model_sha256 = opened.provenance().model_sha256
         prompts = None
@@ -94,3 +98,5 @@ def generate(
                 prompts.tell()
     if prompts is not None and not prompts.records:
         log.warning("%s: no sequences to go on from", prompt)
+    if prompts is not None and prompts.empty:
+        log.warning("%d of %d prompts are empty and left out", prompts.empty, prompts.records)

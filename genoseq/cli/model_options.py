@@ -26,6 +26,7 @@ __all__ = [
     "stride_of",
     "stride_option",
     "told_stride",
+    "tokenizer_option",
     "window_options",
 ]
 
@@ -66,6 +67,10 @@ model_options = _all(
         "-m", "--model", "model_name", required=True, metavar="NAME|DIR|FILE", help="The model, as genoseq.load takes it."
     ),
 )
+tokenizer_option = click.option(
+    "--tokenizer", "tokenizer_name", metavar="NAME",
+    help="Read sequences by this tokenizer of genoseq, such as nucleotide, instead of the one beside the model.",
+)  # fmt: skip
 device_options = _all(
     click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
@@ -144,8 +149,15 @@ class Opened(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened_model(name: str, *, device: str, dtype: str, threads: int) -> Iterator[Opened]:
+def opened_model(name: str, *, device: str, dtype: str, threads: int, tokenizer_name: str | None = None) -> Iterator[Opened]:
     """Load a model; for the length of the block, PyTorch uses so many threads.
+
+    Args:
+        name: as `genoseq.load` takes it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        dtype: of the weights.
+        threads: of PyTorch.
+        tokenizer_name: one of ``genoseq.tokenizers.names()``, instead of the model's own.
 
     Raises:
         UsageError: no such device, or a model without a tokenizer.
@@ -153,17 +165,25 @@ def opened_model(name: str, *, device: str, dtype: str, threads: int) -> Iterato
     """
     import torch
 
+    from genoseq import tokenizers
     from genoseq.checkpoints.loading import load
     from genoseq.errors import UsageError
-    from genoseq.infer.running import choose_device
+    from genoseq.infer.running import check_vocabulary, choose_device
 
     place = choose_device(device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
+        chosen = tokenizers.make(tokenizer_name) if tokenizer_name is not None else None
         model, tokenizer = load(name, dtype=dtype, device=place)
+        if chosen is not None:
+            check_vocabulary(model, chosen, name)
+            tokenizer = chosen
         if tokenizer is None:
-            raise UsageError(f"{name}: this model has no tokenizer, so it cannot read sequences")
+            raise UsageError(
+                f"{name}: no tokenizer lies beside this model, so it cannot read sequences; save the one that it was trained "
+                "with into its folder (genoseq.tokenizers.make(NAME).save_pretrained(FOLDER)), or name it where there is --tokenizer"
+            )
         yield Opened(name, model, tokenizer, place)
     finally:
         torch.set_num_threads(before)

@@ -8,7 +8,15 @@ import os
 
 import click
 
-from genoseq.cli.model_options import device_options, model_options, opened_model, scoring_options, stride_of, told_stride
+from genoseq.cli.model_options import (
+    device_options,
+    model_options,
+    opened_model,
+    scoring_options,
+    stride_of,
+    tokenizer_option,
+    told_stride,
+)
 
 __all__ = ["mutagenesis"]
 
@@ -18,6 +26,7 @@ log = logging.getLogger("genoseq.mutagenesis")
 @click.command(name="mutagenesis")
 @click.argument("sequence", metavar="SEQ")
 @model_options
+@tokenizer_option
 @click.option("--region", metavar="[NAME:]START-END", help="Stretch to change, from 1. Default: all of the first record.")
 @click.option("-o", "--output", metavar="FILE", help="Table of the substitutions, TSV. Default: standard output.")
 @click.option("--figure", metavar="FILE", help="Also draw a heat map; .png, .pdf or .svg.")
@@ -26,6 +35,7 @@ log = logging.getLogger("genoseq.mutagenesis")
 def mutagenesis(
     sequence: str,
     model_name: str,
+    tokenizer_name: str | None,
     region: str | None,
     output: str | None,
     figure: str | None,
@@ -62,7 +72,9 @@ def mutagenesis(
     name, start, end = parse_region(region) if region is not None else (None, 0, None)
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_bytes(sequence))  # first: a missing file is told at once
-        opened = stack.enter_context(opened_model(model_name, device=device, dtype=dtype, threads=threads))
+        opened = stack.enter_context(
+            opened_model(model_name, device=device, dtype=dtype, threads=threads, tokenizer_name=tokenizer_name)
+        )
         masked_every = stride_of(stride, opened.model)
         reader = TokenReader(opened.tokenizer)
         with sequences_of(stream, reader, label="reading") as file:

@@ -16,6 +16,7 @@ from genoseq.cli.model_options import (
     strand_option,
     stride_of,
     stride_option,
+    tokenizer_option,
     told_stride,
     window_options,
 )
@@ -28,6 +29,7 @@ log = logging.getLogger("genoseq.score")
 @click.command(name="score")
 @click.argument("sequences", metavar="SEQS")
 @model_options
+@tokenizer_option
 @click.option("-o", "--output", metavar="FILE", help="Table of the sequences, TSV. Default: standard output.")
 @click.option("--per-base", metavar="FILE", help="Also write log-likelihoods per base; .npz, .bedgraph or .bedgraph.gz.")
 @stride_option
@@ -39,6 +41,7 @@ log = logging.getLogger("genoseq.score")
 def score(
     sequences: str,
     model_name: str,
+    tokenizer_name: str | None,
     output: str | None,
     per_base: str | None,
     stride: int | str | None,
@@ -78,7 +81,9 @@ def score(
     nothing = 0
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_bytes(sequences))  # first: a missing file is told at once
-        opened = stack.enter_context(opened_model(model_name, device=device, dtype=dtype, threads=threads))
+        opened = stack.enter_context(
+            opened_model(model_name, device=device, dtype=dtype, threads=threads, tokenizer_name=tokenizer_name)
+        )
         masked_every = stride_of(stride, opened.model)
         reader = TokenReader(opened.tokenizer)
         provenance = opened.provenance(

@@ -7,7 +7,7 @@ import logging
 
 import click
 
-from genoseq.cli.model_options import device_options, model_options, opened_model
+from genoseq.cli.model_options import device_options, model_options, opened_model, tokenizer_option
 
 __all__ = ["segment"]
 
@@ -17,6 +17,7 @@ log = logging.getLogger("genoseq.segment")
 @click.command(name="segment")
 @click.argument("sequences", metavar="SEQS")
 @model_options
+@tokenizer_option
 @click.option("-o", "--output", metavar="FILE", help="Boundaries; .bed or .txt. Default: BED to standard output.")
 @click.option(
     "--output-format", type=click.Choice(["bed", "text"]),
@@ -30,6 +31,7 @@ log = logging.getLogger("genoseq.segment")
 def segment(
     sequences: str,
     model_name: str,
+    tokenizer_name: str | None,
     output: str | None,
     output_format: str | None,
     stage: int,
@@ -51,10 +53,11 @@ def segment(
     output = target_of(output)
     form = choose_form(output, output_format)
     check_targets([output], [sequences])
-    empty = 0
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_bytes(sequences))  # first: a missing file is told at once
-        opened = stack.enter_context(opened_model(model_name, device=device, dtype=dtype, threads=threads))
+        opened = stack.enter_context(
+            opened_model(model_name, device=device, dtype=dtype, threads=threads, tokenizer_name=tokenizer_name)
+        )
         reader = TokenReader(opened.tokenizer)
         cut = segmenter(opened.model, opened.tokenizer, stage=stage)
         cut.segment(reader.letters)  # a model that chooses no tokens, or has no such stage, is told before anything is read
@@ -64,7 +67,6 @@ def segment(
         header = f"#{metadata}\n"
         for record in file:
             if not record.sequence:
-                empty += 1
                 continue
             found = cut.segment(reader.check(record, file.records))
             for line in segmentation_lines(record.name, found, form=form):
@@ -74,5 +76,5 @@ def segment(
         out.write(header)
     if not file.records:
         log.warning("%s: no sequences", sequences)
-    if empty:
-        log.warning("%d of %d sequences are empty and left out", empty, file.records)
+    if file.empty:
+        log.warning("%d of %d sequences are empty and left out", file.empty, file.records)

@@ -52,8 +52,6 @@ def train(recipe: Path, output: Path, seed: int | None, genomes: tuple[Path, ...
     from genoseq.train.window_recipe import WindowRecipe
 
     resolved = load_training_recipe(recipe)
-    if output.is_dir() and any(output.iterdir()):
-        log.warning("%s is there already: what this run makes will replace it", output)
     if seed is not None:
         resolved = dataclasses.replace(resolved, seed=seed)
     if isinstance(resolved, WindowRecipe):

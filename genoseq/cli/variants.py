@@ -8,7 +8,15 @@ import os
 
 import click
 
-from genoseq.cli.model_options import device_options, model_options, opened_model, scoring_options, stride_of, told_stride
+from genoseq.cli.model_options import (
+    device_options,
+    model_options,
+    opened_model,
+    scoring_options,
+    stride_of,
+    tokenizer_option,
+    told_stride,
+)
 
 __all__ = ["variants"]
 
@@ -19,6 +27,7 @@ log = logging.getLogger("genoseq.variants")
 @click.argument("reference", metavar="REF")
 @click.argument("calls", metavar="VCF")
 @model_options
+@tokenizer_option
 @click.option("-o", "--output", metavar="FILE", help="Output; .vcf.gz is compressed and indexed. Default: standard output.")
 @click.option("--region", metavar="CONTIG[:START-END]", help="Only records of this region; VCF needs an index.")
 @click.option("--skip-mismatch", is_flag=True, help="Write records that disagree with REF without scores, instead of failing.")
@@ -28,6 +37,7 @@ def variants(
     reference: str,
     calls: str,
     model_name: str,
+    tokenizer_name: str | None,
     output: str | None,
     region: str | None,
     skip_mismatch: bool,
@@ -70,7 +80,7 @@ def variants(
                 check_records(source, genome)
         with (
             open_vcf(calls, region=region) as source,
-            opened_model(model_name, device=device, dtype=dtype, threads=threads) as opened,
+            opened_model(model_name, device=device, dtype=dtype, threads=threads, tokenizer_name=tokenizer_name) as opened,
         ):
             masked_every = stride_of(stride, opened.model)
             bases = window_size(opened.model, opened.tokenizer, context=context, left=left, right=right, begin=begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, get_args
@@ -116,7 +117,7 @@ def iter_embeddings(
     """Yield the embedding of each sequence, in their order.
 
     The numbers do not depend on the size of batches, on what else is in them, or on the order. While the iterator is in use the
-    model is in evaluation mode on ``device``; afterwards it is as it was.
+    model is in evaluation mode on ``device``; afterwards it is as it was. A sequence without letters gets NaN, or no tokens.
 
     Args:
         model: a net; its head, if it has one, is not used.
@@ -136,7 +137,7 @@ def iter_embeddings(
 
     Raises:
         UsageError: an option that makes no sense for this net, or a sequence that is too long.
-        InputError: an empty sequence or one of another alphabet, or values that are not finite.
+        InputError: a sequence of another alphabet, or values that are not finite.
     """
     if pool not in POOLINGS:
         raise UsageError(f"unknown pooling {pool!r}: known are {', '.join(POOLINGS)}")
@@ -159,17 +160,24 @@ def iter_embeddings(
         raise UsageError("this model reads proteins, which have one strand")
     with evaluating(model, device) as place:
         run = _Embedder(model, reader, pool=pool, layer=layer, device=place)
-        pieces = _pieces(model, reader, sequences, windows, special=special, strands=strands)
+        empty: deque[tuple[int, str]] = deque()
+        pieces = _pieces(model, reader, sequences, windows, special=special, strands=strands, empty=empty)
         parts = in_batches(pieces, run.compute, size=lambda piece: len(piece.row), batch_tokens=batch_tokens)
         one: Embedded | None = None
-        for (_, reverse), group in groupby(parts, key=lambda part: (part.piece.record, part.piece.reverse)):
+        width = backbone_of(model).config.hidden_size
+        for (number, reverse), group in groupby(parts, key=lambda part: (part.piece.record, part.piece.reverse)):
             found = _joined(list(group), pool)
             if reverse:
                 found = _turned(found, flips=model.config.shares_strands)
             if len(strands) == 2 and not reverse:
                 one = found
                 continue
+            width = found.values.shape[-1]
+            while empty and empty[0][0] < number:
+                yield _nothing(empty.popleft()[1], width, pool)
             yield found if one is None else _mean(one, found)
+        for _, name in empty:
+            yield _nothing(name, width, pool)
 
 
 class _Piece(NamedTuple):
@@ -209,18 +217,28 @@ def _pieces(
     *,
     special: bool,
     strands: tuple[bool, ...],
+    empty: deque[tuple[int, str]],
 ) -> Iterator[_Piece]:
-    """The windows of all sequences on all strands, in order."""
+    """The windows of all sequences on all strands, in order; number and name of those without letters go into ``empty``."""
     limit = backbone_of(model).config.token_limit
-    checked = ((number, record, reader.check(record, number + 1)) for number, record in enumerate(as_records(sequences)))
-    for (number, record, forward), reverse in ((found, reverse) for found in checked for reverse in strands):
+    # Behind a sequence, no token of a causal net sees a special one: it is left out unless it is asked for, as in likelihoods.
+    behind = reader.back[:0] if model.config.causal and not special else reader.back
+    front, back = len(reader.front), len(behind)
+
+    def checked() -> Iterator[tuple[int, Record, str]]:
+        for number, record in enumerate(as_records(sequences)):
+            if record.sequence:
+                yield number, record, reader.check(record, number + 1)
+            else:
+                empty.append((number, record.name))
+
+    for (number, record, forward), reverse in ((found, reverse) for found in checked() for reverse in strands):
         text = reverse_complement(forward.encode()).decode() if reverse else forward
         whole = Window(0, len(text), 0, len(text))
         cut = [whole] if windows is None else windows.of_tokens(len(text), reader, causal=False)
         for place, window in enumerate(cut):
             tokens = reader.read(text[window.start : window.end], name=record.name)
-            front, back = len(reader.front), len(reader.back)
-            check_length(len(tokens), reader, limit, record.name, special=front + back)
+            check_length(len(tokens), reader, limit, record.name, special=front + back, window=windows and windows.size)
             first, last = place == 0, place == len(cut) - 1
             starts = tokens.starts + window.start
             yield _Piece(
@@ -228,7 +246,7 @@ def _pieces(
                 reverse,
                 record.name,
                 len(text),
-                np.concatenate([reader.front, tokens.ids, reader.back]),
+                np.concatenate([reader.front, tokens.ids, behind]),
                 np.concatenate(
                     [
                         np.full(front, special and first),
@@ -293,6 +311,14 @@ class _Embedder:
             total = total + torch.einsum("bl,bld->bd", given[:, start : start + hidden.shape[1]], hidden.float())
         assert isinstance(total, Tensor)  # there is at least one piece
         return list(total.cpu().numpy())
+
+
+def _nothing(name: str, width: int, pool: str) -> Embedded:
+    """The embedding of a sequence without letters: NaN, or no tokens."""
+    if pool != "none":
+        return Embedded(name, 0, np.full(width, np.nan, np.float32))
+    nowhere = np.zeros(0, np.int64)
+    return Embedded(name, 0, np.zeros((0, width), np.float32), nowhere, nowhere)
 
 
 def _joined(parts: list[_Part], pool: str) -> Embedded:

@@ -128,7 +128,7 @@ def generate(
         model: a causal language model whose net can go on from a cache.
         tokenizer: the net's tokenizer.
         prompts: what to go on from; None begins with the special tokens that the tokenizer puts in front of a sequence, or, if
-            there are none, with a letter drawn at random.
+            there are none, with a letter drawn at random. Prompts without letters are left out.
         length: new letters per sequence; tokens of several letters are cut at it.
         count: sequences per prompt.
         sampling: how tokens are drawn.
@@ -140,7 +140,7 @@ def generate(
 
     Raises:
         UsageError: a model that is not causal or has no cache, options that make no sense, or more tokens than the net takes.
-        InputError: an empty prompt or one of another alphabet, or values that are not finite.
+        InputError: a prompt of another alphabet, or values that are not finite.
     """
     sampling = sampling or Sampling()
     sampling.check()
@@ -172,6 +172,8 @@ def _starts(
         return
     number = 0
     for place, record in enumerate(as_records(prompts), 1):
+        if not record.sequence:
+            continue
         text = reader.check(record, place)
         ids = np.concatenate([front, reader.read(text, name=record.name).ids])
         for copy in range(count):

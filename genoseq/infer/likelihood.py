@@ -317,7 +317,8 @@ def _tasks_of(scorer: TokenScorer, number: int, reverse: bool, name: str, text: 
     for place, window in enumerate(cut):
         part = text[window.start : window.end]
         tokens = reader.read(part, name=name)
-        check_length(len(tokens), reader, scorer.limit, name, special=len(scorer.front) + len(scorer.back))
+        special = len(scorer.front) + len(scorer.back)
+        check_length(len(tokens), reader, scorer.limit, name, special=special, window=windows and windows.size)
         clear = reader.clear_tokens(part, tokens)
         placed = Tokens(tokens.ids, tokens.starts + window.start, tokens.ends + window.start)
         core = (placed.starts >= window.core_start) & (placed.starts < window.core_end)

@@ -23,6 +23,7 @@ __all__ = [
     "PIECE",
     "backbone_of",
     "check_finite",
+    "check_vocabulary",
     "choose_device",
     "evaluating",
     "hidden_pieces",
@@ -223,6 +224,23 @@ def label_logprobs(model: LanguageModel, hidden: Tensor, labels: Tensor) -> Tens
         chosen = logits.gather(2, labels[:, part, None])[..., 0]
         found.append((chosen - logits.logsumexp(2)).float())
     return torch.cat(found, 1)
+
+
+def check_vocabulary(model: Net, tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer whose letters have ids that the net has no embedding for.
+
+    Raises:
+        UsageError: says which id, and how many rows the net's table of embeddings has.
+    """
+    from genoseq.infer.tokens import TokenReader
+
+    rows = backbone_of(model).get_input_embeddings().weight.shape[0]
+    largest = max(TokenReader(tokenizer).plain, default=0)
+    if largest >= rows:
+        raise UsageError(
+            f"{name}: {type(tokenizer).__name__} gives letters ids up to {largest}, and the net has a vocabulary of {rows}: "
+            "take the tokenizer that the model was trained with"
+        )
 
 
 def check_finite(values: NDArray[Any], what: str) -> None:

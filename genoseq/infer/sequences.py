@@ -32,6 +32,7 @@ class SequenceFile:
     Attributes:
         records: how many were read.
         unclear: how many of them hold ambiguity codes only.
+        empty: how many of them have no letters.
     """
 
     def __init__(self, stream: ByteStream, progress: Progress, reader: TokenReader) -> None:
@@ -40,6 +41,7 @@ class SequenceFile:
         self._letters = reader.letters + reader.letters.lower() + ("" if reader.protein else "Uu")
         self.records = 0
         self.unclear = 0
+        self.empty = 0
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records.
@@ -49,6 +51,7 @@ class SequenceFile:
         """
         for record in self._records:
             self.records += 1
+            self.empty += not record.sequence
             if record.sequence:
                 try:
                     self._reader.check(record, self.records)

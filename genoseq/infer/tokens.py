@@ -81,10 +81,19 @@ class TokenReader:
         pad: the id for padding; its value never matters, since padding is masked.
         protein: whether the letters are amino acids.
         letters: the letters that are no ambiguity codes.
+
+    Raises:
+        UsageError: there is no tokenizer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None) -> None:
         self.tokenizer: Any = tokenizer
+        if tokenizer is None or not hasattr(tokenizer, "get_vocab"):
+            given = "None (no tokenizer lies beside the model)" if tokenizer is None else f"a {type(tokenizer).__name__}"
+            raise UsageError(
+                f"the tokenizer is {given}: give the one that the model was trained with, such as "
+                "genoseq.tokenizers.make('nucleotide'); genoseq.tokenizers.names() lists them"
+            )
         self._is_encoder = hasattr(tokenizer, "encode_array") and hasattr(tokenizer, "token_spans")
         alphabet = getattr(tokenizer, "alphabet", None)
         self.protein = alphabet == "protein" if isinstance(alphabet, str) else _knows_proteins(tokenizer)

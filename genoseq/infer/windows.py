@@ -110,8 +110,10 @@ class Windows(NamedTuple):
         return windows
 
 
-def check_length(tokens: int, reader: TokenReader, limit: int | None, name: str, *, special: int) -> None:
-    """Refuse a sequence that the net cannot take at once.
+def check_length(
+    tokens: int, reader: TokenReader, limit: int | None, name: str, *, special: int, window: int | None = None
+) -> None:
+    """Refuse a sequence, or a window of it, that the net cannot take at once.
 
     Args:
         tokens: of the sequence.
@@ -119,6 +121,7 @@ def check_length(tokens: int, reader: TokenReader, limit: int | None, name: str,
         limit: tokens that the net takes.
         name: of the sequence.
         special: special tokens that go with it.
+        window: letters of the windows that it is cut into already, if it is.
 
     Raises:
         UsageError: says the limit and what to do.
@@ -127,6 +130,11 @@ def check_length(tokens: int, reader: TokenReader, limit: int | None, name: str,
     if limit is not None and whole > limit:
         counted = f"{whole:,} tokens ({special} of them special)" if special else f"{whole:,} tokens"
         advice = (limit - special) * (1 if reader.overlapping else reader.step or 1)
+        if window is not None:
+            raise UsageError(
+                f"windows of {window:,} letters are too long: one of sequence {name!r} has {counted}, this net takes at most "
+                f"{limit:,}; give --window {advice} or less"
+            )
         raise UsageError(
             f"sequence {name!r} has {counted}, this net takes at most {limit:,}: "
             f"cut it into windows (--window {advice}, with --overlap), or use a net for longer sequences"

@@ -15,14 +15,23 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from genoseq.errors import InputError, UsageError
+from genoseq.nets.config_keys import warn_of_misspelt
 
 __all__ = ["Net", "NetConfig", "real_positions"]
 
 
 class NetConfig(PreTrainedConfig):
-    """Base of the configurations. Fields have the names that the family's public checkpoints use."""
+    """Base of the configurations. Fields have the names that the family's public checkpoints use.
+
+    As in transformers, any other key is kept; one that looks like a misspelt field is warned of. Recipes and
+    `genoseq.load` refuse unknown keys.
+    """
 
     model_type = "genoseq_net"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        warn_of_misspelt(kwargs, type(self))
+        super().__post_init__(**kwargs)
 
     @property
     def token_limit(self) -> int | None:

@@ -151,6 +151,14 @@ class CausalLM(LanguageModel):
 
     predicts_next = True
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "generate":
+            raise AttributeError(
+                f"{type(self).__name__} has no generate of transformers: use genoseq.infer.generate(model, tokenizer, prompts, "
+                "length=N), or `genoseq generate`"
+            )
+        return super().__getattr__(name)
+
     def __init__(self, config: NetConfig) -> None:
         if not config.causal:
             raise UsageError(

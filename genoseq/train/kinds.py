@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from genoseq.errors import Pathlike
 from genoseq.recipes import RecipeError, load_recipe, recipe_keys
 from genoseq.train.language_recipe import LanguageRecipe
 from genoseq.train.window_recipe import WindowRecipe
 
-__all__ = ["KINDS", "load_training_recipe"]
+__all__ = ["KINDS", "load_training_recipe", "tell_replaced"]
+
+log = logging.getLogger(__name__)
 
 KINDS: dict[str, type[WindowRecipe] | type[LanguageRecipe]] = {
     "window-encoder": WindowRecipe,
@@ -26,3 +30,10 @@ def load_training_recipe(path: Path) -> WindowRecipe | LanguageRecipe:
     if kind not in KINDS:
         raise RecipeError(f"{path}: model is {kind!r}; expected one of {', '.join(KINDS)}")
     return load_recipe(path, KINDS[kind])
+
+
+def tell_replaced(folder: Pathlike) -> None:
+    """Warn of a folder of an earlier run that is going to be replaced; call it once it is known that it may be."""
+    place = Path(folder)
+    if place.is_dir() and any(place.iterdir()):
+        log.warning("%s is there already: what this run makes will replace it", place)

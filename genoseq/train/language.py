@@ -20,15 +20,17 @@ from genoseq.nets.heads import IGNORED
 from genoseq.outputs import whole_folder
 from genoseq.recipes import dump_recipe, recipe_digest
 from genoseq.seqs.overlap import containment
+from genoseq.train.kinds import tell_replaced
 from genoseq.train.language_data import Windows, bases_per_token, read_sequences
 from genoseq.train.language_recipe import LanguageRecipe
 from genoseq.train.markov import markov_bits
 from genoseq.train.seeded import seeded
 
-__all__ = ["LanguageResult", "run_language_training"]
+__all__ = ["LanguageResult", "check_net_keys", "run_language_training"]
 
 LOG = logging.getLogger(__name__)
 ORDERS = (0, 2, 5, 10)
+REPORTED = ("recipe.yaml", "metrics.json", "training.png")  # beside the weights
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def run_language_training(
 
     Args:
         recipe: what to do.
-        folder: is made; one written by an earlier run is replaced.
+        folder: is made; one written by an earlier run is replaced, unless other files lie in it.
         base: folder that the recipe's paths are relative to.
         report: called after each step with the number of steps done and the loss.
 
@@ -67,11 +69,14 @@ def run_language_training(
         GenoseqError: a file cannot be read, the net or tokenizer cannot be made, or the folder cannot be written.
     """
     from genoseq.checkpoints.genoseq_format import MARKER
-    from genoseq.checkpoints.saving import write_net
+    from genoseq.checkpoints.saving import files_of_net, write_net
 
-    train = read_sequences([base / path for path in recipe.data.train])
-    validation = read_sequences([base / path for path in recipe.data.validation])
-    with whole_folder(folder, marker=MARKER) as temporary, seeded(recipe.seed, threads=recipe.threads):
+    check_net_keys(recipe)
+    place = whole_folder(folder, marker=MARKER, known=lambda old: files_of_net(old) | set(REPORTED))
+    with place as temporary, seeded(recipe.seed, threads=recipe.threads):
+        tell_replaced(folder)
+        train = read_sequences([base / path for path in recipe.data.train])
+        validation = read_sequences([base / path for path in recipe.data.validation])
         net, tokenizer = _made(recipe)
         windows = Windows(
             train, tokenizer, bases_per_token=bases_per_token(tokenizer, train), both_strands=recipe.data.both_strands
@@ -94,17 +99,32 @@ def run_language_training(
     return result
 
 
+def check_net_keys(recipe: LanguageRecipe) -> None:
+    """Refuse a recipe whose architecture does not exist, or whose ``net`` has a key that the architecture does not know.
+
+    Raises:
+        UsageError: names the key and the nearest known one, and lists those there are.
+    """
+    from genoseq.nets.architectures import ARCHITECTURES
+    from genoseq.nets.config_keys import check_config_keys
+    from genoseq.registry import suggestion
+
+    name = recipe.architecture
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise UsageError(f"architecture: there is no {name!r}{suggestion(name, ARCHITECTURES)}; there are: {known}")
+    check_config_keys(recipe.net, ARCHITECTURES[name].config_class, where="net")
+
+
 def _made(recipe: LanguageRecipe) -> tuple[Any, Any]:
     """The untrained net and its tokenizer."""
     from genoseq import tokenizers
     from genoseq.nets.architectures import ARCHITECTURES
 
-    if recipe.architecture not in ARCHITECTURES:
-        raise UsageError(f"architecture: there is no {recipe.architecture!r}; there are: {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[recipe.architecture]
     tokenizer = tokenizers.make(recipe.tokens.name, **recipe.tokens.options)
     try:
-        config = architecture.config_class(**{"vocab_size": len(tokenizer), **recipe.net})
+        config = architecture.config_class(**_completed(recipe, tokenizer))
         net = architecture.net_class("causal_lm" if recipe.objective == "causal" else "masked_lm")(config)
     except (TypeError, ValueError, UsageError) as error:
         raise UsageError(f"net: {error}") from error
@@ -113,6 +133,37 @@ def _made(recipe: LanguageRecipe) -> tuple[Any, Any]:
     if recipe.checkpointing:
         net.activation_checkpointing_enable()
     return net, tokenizer
+
+
+def _completed(recipe: LanguageRecipe, tokenizer: Any) -> dict[str, Any]:
+    """The configuration's values: the recipe's, and what follows from its tokenizer and the length of its windows.
+
+    ``vocab_size`` and, for nets that treat both strands alike (``strands: shared``, ``rcps``), ``complement_map`` are the
+    tokenizer's; ``l_max`` of a hybrid's ``hyena`` blocks is ``data.length``. What the recipe says itself stays.
+
+    Raises:
+        UsageError: both strands alike are asked for, and the tokenizer does not say which token complements which.
+    """
+    values: dict[str, Any] = {"vocab_size": len(tokenizer), **recipe.net}
+    if (values.get("strands") == "shared" or values.get("rcps")) and values.get("complement_map") is None:
+        complements = getattr(tokenizer, "complement_map", None)
+        if complements is None:
+            raise UsageError(
+                f"{recipe.tokens.name!r} does not say which token complements which, which a net with both strands alike needs: "
+                "take tokens: {name: caduceus} or {name: nucleotide}, or give complement_map"
+            )
+        values["complement_map"] = dict(complements)
+    blocks = values.get("blocks")
+    if recipe.architecture == "genoseq_hybrid" and isinstance(blocks, list):
+        values["blocks"] = [_with_length(block, recipe.data.length) for block in blocks]
+    return values
+
+
+def _with_length(block: Any, length: int) -> Any:
+    """A hybrid's block; one of Hyena that does not say where its filters end, with ``length``."""
+    if not isinstance(block, dict) or block.get("mixer") != "hyena" or "l_max" in (block.get("options") or {}):
+        return block
+    return {**block, "options": {**(block.get("options") or {}), "l_max": length}}
 
 
 def _trained(net: Any, windows: Windows, recipe: LanguageRecipe, report: Callable[[int, float], None] | None) -> list[float]:

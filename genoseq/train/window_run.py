@@ -14,6 +14,7 @@ from genoseq.errors import InputError, Pathlike
 from genoseq.outputs import whole_folder
 from genoseq.seqs.alphabet import UNKNOWN, encode
 from genoseq.seqs.fastx import read_fastx
+from genoseq.train.kinds import tell_replaced
 from genoseq.train.window import quantise, random_table, train_table
 from genoseq.train.window_data import MARGIN
 from genoseq.train.window_metrics import RecallRow, score_table
@@ -24,6 +25,7 @@ from genoseq.train.window_trials import TrialGroup, genome_trials, synthetic_tri
 __all__ = ["joined_codes", "judge_tables", "run_window_training"]
 
 LOG = logging.getLogger(__name__)
+REPORTED = ("recipe.yaml", "metrics.json", "training.png")  # beside the weights
 
 
 def run_window_training(
@@ -37,7 +39,7 @@ def run_window_training(
 
     Args:
         recipe: what to do.
-        folder: is made; one written by an earlier run is replaced.
+        folder: is made; one written by an earlier run is replaced, unless other files lie in it.
         genomes: FASTA files to judge the table on besides the random genomes of the recipe; never trained on.
         report: called after each step with the number of steps done and the loss.
 
@@ -47,7 +49,8 @@ def run_window_training(
     Raises:
         GenoseqError: a genome cannot be read or is too short, or the folder cannot be written.
     """
-    with whole_folder(folder, marker=WEIGHTS) as temporary:
+    with whole_folder(folder, marker=WEIGHTS, known=lambda old: REPORTED) as temporary:
+        tell_replaced(folder)
         trials = {"synthetic": _synthetic(recipe)}
         for path in genomes:
             trials[_unused_name(Path(path), trials)] = _real(recipe, path)

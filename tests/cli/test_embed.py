@@ -135,11 +135,13 @@ def test_window_and_overlap(run: Callable[..., dict[str, Any]], genoseq: Runner,
     np.testing.assert_allclose(limited["embeddings"], expected, **CLOSE)
     assert not np.allclose(run(sequences, "--window", 30, kind="limited")["embeddings"], limited["embeddings"])
     long = write("long.fa", fasta(200))
-    done = genoseq("embed", long, "-m", saved("limited"), "-o", "x.npz")
+    done = genoseq("embed", long, "-m", saved("limited"), "-o", "x.npz", "--keep-special")
     assert done.status == 2
     assert f"sequence 'r0' has 201 tokens (1 of them special), this net takes at most {LIMIT}: cut it into windows" in done.err
     assert f"(--window {LIMIT - 1}, with --overlap)" in done.err
-    assert run(long, "--window", LIMIT - 1, "--overlap", 20, kind="limited")["embeddings"].shape == (1, 16)
+    done = genoseq("embed", long, "-m", saved("limited"), "-o", "x.npz", "--window", LIMIT + 1)
+    assert (done.status, f"give --window {LIMIT} or less" in done.err) == (2, True)
+    assert run(long, "--window", LIMIT, "--overlap", 20, kind="limited")["embeddings"].shape == (1, 16)
     assert genoseq("embed", long, "-m", saved("limited"), "-o", "x.npz", "--overlap", 3).status == 2
 
 
@@ -208,8 +210,41 @@ def test_only_unknown_bases_are_told(genoseq: Runner, write: Write, tmp_path: Pa
     assert genoseq("-q", "embed", path, "-m", saved("causal"), "-o", tmp_path / "o.npz").err == ""
 
 
+def test_empty_sequences_keep_their_rows(
+    genoseq: Runner, run: Callable[..., dict[str, Any]], write: Write, tmp_path: Path
+) -> None:
+    path = write("e.fa", b">a\nACGT\n>b\n\n")
+    for ending in ("npz", "parquet", "h5ad"):
+        for pool in ("mean", "none"):
+            done = genoseq("embed", path, "-m", saved("causal"), "-o", tmp_path / f"o.{ending}", "--pool", pool)
+            assert (done.status, "1 of 2 sequences are empty" in done.err) == (0, True)
+    found = run(path)
+    assert (found["names"].tolist(), found["lengths"].tolist()) == (["a", "b"], [4, 0])
+    assert np.isnan(found["embeddings"]).all(axis=1).tolist() == [False, True]
+    assert run(path, "--pool", "none")["offsets"].tolist() == [0, 4, 4]
+
+
+def test_tokenizer_is_chosen_or_asked_for(genoseq: Runner, sequences: Path, tmp_path: Path) -> None:
+    """A folder without a tokenizer is refused with the remedy, which works."""
+    import genoseq as package
+
+    net, _ = loaded("causal")
+    package.save(net, None, tmp_path / "bare")
+    out = tmp_path / "o.npz"
+    done = genoseq("embed", sequences, "-m", tmp_path / "bare", "-o", out)
+    assert (done.status, "no tokenizer lies beside this model" in done.err, "--tokenizer" in done.err) == (2, True, True)
+    name = "hyenadna"
+    chosen = package.tokenizers.make(name)
+    assert genoseq("embed", sequences, "-m", tmp_path / "bare", "-o", out, "--tokenizer", name).status == 0
+    with np.load(out) as found:
+        np.testing.assert_allclose(found["embeddings"], embed(net, chosen, read_fastx(sequences)).values, **CLOSE)
+    done = genoseq("embed", sequences, "-m", tmp_path / "bare", "-o", out, "--tokenizer", "evo")
+    assert (done.status, "EvoTokenizer gives letters ids up to 84" in done.err) == (2, True)
+    done = genoseq("embed", sequences, "-m", tmp_path / "bare", "-o", out, "--tokenizer", "nucleotid")
+    assert (done.status, "did you mean 'nucleotide'" in done.err) == (2, True)
+
+
 WRONG = {
-    "empty sequence": (b">a\nACGT\n>b\n\n", 1, "sequence 2 ('b') is empty; leave empty sequences out"),
     "protein": (b">a\nMKVLAAEF\n", 1, "record 1 (line 2): illegal character 'L'"),
     "protein of nucleotide letters": (b">a\nMKVWAHDGRSYKM\n", 1, "this may be a protein; this model reads DNA"),
     "truncated": (gzip.compress(fasta(400))[:-30], 1, "the gzip data are truncated"),

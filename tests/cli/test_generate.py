@@ -154,12 +154,18 @@ def test_wrong_usage(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b">a\n\n", "is empty"), (b">a\nMKVLAAEF\n", "illegal character 'L'"), (b"x", "is neither FASTA nor FASTQ")],
+    [(b">a\nMKVLAAEF\n", "illegal character 'L'"), (b"x", "is neither FASTA nor FASTQ")],
 )
 def test_bad_prompts(run: Run, write: Write, tmp_path: Path, content: bytes, message: str) -> None:
     done = run("--prompt", write("bad.fa", content), "-o", tmp_path / "o.fa")
     assert (done.status, message in done.err) == (1, True)
     assert not (tmp_path / "o.fa").exists()
+
+
+def test_empty_prompts_are_left_out_and_told(run: Run, write: Write, tmp_path: Path) -> None:
+    done = run("--prompt", write("some.fa", b">a\n\n>b\nACGT\n"), "-o", tmp_path / "o.fa")
+    assert (done.status, "1 of 2 prompts are empty and left out" in done.err) == (0, True)
+    assert [line[:4] for line in (tmp_path / "o.fa").read_text().splitlines() if line[0] == ">"] == [">b_1"]
 
 
 def test_models_that_cannot_generate(run: Run) -> None:

@@ -86,6 +86,8 @@ def test_progress_is_silent_when_only_errors_are_asked_for() -> None:
         (1_000_000, 1000, 10.0, "[........................]   0% of 1,000,000 reads, 100/s, 2:46:30 left"),
         (1000, 0, 0.0, "[........................]   0% of 1,000 reads, 0/s, ? left"),
         (None, 5000, 2.0, "5,000 reads, 2,500/s"),
+        (20, 13, 30.0, "[###############.........]  65% of 20 reads, 0.43/s, 0:16 left"),
+        (None, 93, 10.0, "93 reads, 9.3/s"),
     ],
 )
 def test_progress_tells_share_rate_and_time_left(total: int | None, done: int, seconds: float, text: str) -> None:

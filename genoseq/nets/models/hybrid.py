@@ -61,7 +61,7 @@ class HybridConfig(NetConfig):
         strands: ``single``, or ``shared`` for reverse-complement equivariance, which needs ``complement_map``.
         complement_map: id of each token's complement.
         dropout: of every residual branch, in training.
-        max_position_embeddings: most tokens at once, where a mixer or the training sets a limit.
+        max_position_embeddings: most tokens at once, where the training sets a limit; ``l_max`` of ``hyena`` blocks is one too.
     """
 
     model_type = "genoseq_hybrid"
@@ -112,8 +112,9 @@ class HybridConfig(NetConfig):
 
     @property
     def token_limit(self) -> int | None:
-        """Most tokens at once."""
-        return self.max_position_embeddings
+        """Most tokens at once: ``max_position_embeddings``, or where the filters of a ``hyena`` block end."""
+        ends = [block.get("options", {}).get("l_max") for block in self.blocks or [] if block["mixer"] == "hyena"]
+        return min((end for end in (self.max_position_embeddings, *ends) if end is not None), default=None)
 
     @property
     def causal(self) -> bool:
@@ -206,7 +207,9 @@ class HybridModel(HybridNet):
         else:
             self.embeddings = nn.Embedding(config.vocab_size, config.d_model)
         self.layers = nn.ModuleList(
-            HybridBlock(config, block) for block in config.blocks or [] for _ in range(int(block.get("repeat", 1)))
+            _block(config, number, block)
+            for number, block in enumerate(config.blocks or [])
+            for _ in range(int(block.get("repeat", 1)))
         )
         self.norm_f = _norm(config)
         self.post_init()
@@ -326,6 +329,19 @@ class HybridForTokenClassification(HybridNet, TokenHead):
 def _known(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{what}: unknown {value!r}; there are: {', '.join(known)}")
+
+
+def _block(config: HybridConfig, number: int, block: dict[str, Any]) -> HybridBlock:
+    """A block; what is wrong with its options is told with the block's number.
+
+    Raises:
+        UsageError: the mixer does not know an option, lacks one, or refuses its value.
+    """
+    try:
+        return HybridBlock(config, block)
+    except (TypeError, ValueError, UsageError) as error:
+        hint = "; the longest input of the net, in tokens" if "needs l_max" in str(error) else ""
+        raise UsageError(f"blocks[{number}] ({block['mixer']}): options: {error}{hint}") from error
 
 
 def _looks_back(block: dict[str, Any]) -> bool:

@@ -254,3 +254,21 @@ def test_import_is_lazy() -> None:
 
     script = "import sys, genoseq; assert 'torch' not in sys.modules; genoseq.load; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_changes_under_unknown_names_are_refused(esm: Path) -> None:
+    with pytest.raises(UsageError, match=r"config: Esm has no key 'num_hidden_layer' \(did you mean 'num_hidden_layers'\?\)"):
+        genoseq.load(esm, config={"num_hidden_layer": 1})
+    with pytest.raises(UsageError, match=r"has no key 'num_label' \(did you mean 'num_labels'\?\)"):
+        genoseq.load(esm, head="sequence", config={"num_label": 3})
+    change_config(esm, of_the_file=1)  # the file's own keys may be changed, whatever they are
+    assert genoseq.load(esm, config={"of_the_file": 2}).model.config.of_the_file == 2
+
+
+def test_another_number_of_labels_needs_no_names(esm: Path, caplog: pytest.LogCaptureFixture) -> None:
+    change_config(esm, id2label={"0": "a", "1": "b"}, label2id={"a": 0, "b": 1})
+    with caplog.at_level(logging.WARNING):
+        model = genoseq.load(esm, head="sequence", config={"num_labels": 3}).model
+    assert model.config.num_labels == 3 and len(model.config.id2label) == 3
+    assert "id2label" not in caplog.text
+    assert genoseq.load(esm, head="sequence").model.config.id2label == {0: "a", 1: "b"}

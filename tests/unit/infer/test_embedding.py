@@ -10,6 +10,7 @@ from tiny_nets import KmerTokens, LetterTokens, PieceTokens, TinyForCausalLM, Ti
 from genoseq.errors import InputError, UsageError
 from genoseq.infer import embedding, running
 from genoseq.infer.embedding import embed, iter_embeddings
+from genoseq.infer.likelihood import score
 from genoseq.infer.running import PROBE
 from genoseq.infer.tokens import TokenReader
 from genoseq.seqs.record import Record
@@ -152,12 +153,31 @@ def test_a_sequence_that_is_too_long_is_told_with_what_to_do() -> None:
     tokenizer = LetterTokens(front=("[CLS]",))
     text = r"sequence 'r' has 33 tokens \(2 of them special\), this net takes at most 20: .*--window 18.*"
     with pytest.raises(UsageError, match=text):
-        embed(causal(limit=20), tokenizer, [Record("r", "", drawn(31))])
-    assert embed(causal(limit=20), tokenizer, [drawn(31)], window=18, overlap=4).values.shape == (1, 12)  # type: ignore[union-attr]
+        embed(masked(limit=20), tokenizer, [Record("r", "", drawn(31))])
+    assert embed(masked(limit=20), tokenizer, [drawn(31)], window=18, overlap=4).values.shape == (1, 12)  # type: ignore[union-attr]
     with pytest.raises(UsageError, match="--window 57"):
         embed(causal(limit=20, vocab_size=96), KmerTokens(), [drawn(100)])
-    with pytest.raises(UsageError, match="has 27 tokens"):
-        embed(causal(limit=20), tokenizer, [drawn(31)], window=25)
+    text = r"windows of 25 letters are too long: one of sequence '1' has 27 tokens .*; give --window 18 or less"
+    with pytest.raises(UsageError, match=text):
+        embed(masked(limit=20), tokenizer, [drawn(31)], window=25)
+
+
+def test_a_special_token_behind_counts_against_the_limit_only_where_it_is_seen() -> None:
+    """One rule with likelihoods: a causal net is not given it, unless it is asked for."""
+    tokenizer, text = LetterTokens(), drawn(31)
+    assert len(LetterTokens()("A")["input_ids"]) == 2
+    free, limited = embed(causal(), tokenizer, [text[:20]]).values, embed(causal(limit=20), tokenizer, [text[:20]]).values
+    np.testing.assert_allclose(free, limited, rtol=1e-5, atol=1e-6)
+    assert next(score(causal(limit=20), tokenizer, [text], window=20)).length == 31
+    assert np.isfinite(embed(causal(limit=20), tokenizer, [text], window=20).values).all()
+    with pytest.raises(UsageError, match=r"windows of 20 letters are too long.*give --window 19 or less"):
+        embed(causal(limit=20), tokenizer, [text], window=20, special=True)
+
+
+@pytest.mark.parametrize("none", [None, "nucleotide"])
+def test_no_tokenizer_is_told_with_the_remedy(none: object) -> None:
+    with pytest.raises(UsageError, match=r"the tokenizer is (None|a str).*genoseq\.tokenizers\.make\('nucleotide'\)"):
+        embed(causal(), none, ["ACGT"])
 
 
 @pytest.mark.parametrize(
@@ -180,9 +200,26 @@ def test_the_first_token_of_a_causal_net_knows_nothing() -> None:
         embed(causal(), LetterTokens(front=("[CLS]",)), ["ACGT"], pool="cls")
 
 
-def test_empty_and_foreign_sequences() -> None:
-    with pytest.raises(InputError, match="sequence 2 \\('e'\\) is empty"):
-        embed(causal(), LetterTokens(), [Record("a", "", "ACGT"), Record("e", "", "")])
+@pytest.mark.parametrize("strand", ["forward", "both"])
+@pytest.mark.parametrize("pool", ["mean", "none"])
+def test_sequences_without_letters_keep_their_place(strand: str, pool: str) -> None:
+    """NaN, or no tokens, and the others are what they are without them."""
+    given = [Record(name, "", text) for name, text in zip("vwxyz", ["", "ACGT", "", "", "GGATC"], strict=True)] * 2
+    found = embed(causal(), LetterTokens(), given, pool=pool, strand=strand, batch_tokens=8)
+    apart = embed(causal(), LetterTokens(), [record for record in given if record.sequence], pool=pool, strand=strand)
+    assert (found.names, found.lengths.tolist()) == (list("vwxyz") * 2, [0, 4, 0, 0, 5] * 2)
+    full = [found.values[i] for i in (1, 4, 6, 9)]
+    for one, other in zip(full, apart.values, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    if pool == "none":
+        assert [len(values) for values in found.values] == [0, 4, 0, 0, 5] * 2
+        assert found.spans is not None and [len(spans) for spans in found.spans] == [0, 4, 0, 0, 5] * 2
+    else:
+        assert [bool(np.isnan(values).all()) for values in found.values] == [True, False, True, True, False] * 2
+        assert np.isnan(embed(causal(), LetterTokens(), [""]).values).all()
+
+
+def test_foreign_sequences() -> None:
     with pytest.raises(InputError, match="this model reads DNA"):
         embed(causal(), LetterTokens(), ["MKVLAAEF"])
     assert np.isfinite(embed(causal(), LetterTokens(), ["NNNN"]).values).all()

@@ -15,7 +15,7 @@ import genoseq
 import genoseq.infer
 import genoseq.tokenizers
 from genoseq.cli.train import train
-from genoseq.errors import InputError, UsageError
+from genoseq.errors import InputError, OutputError, UsageError
 from genoseq.recipes import RecipeError, build_recipe
 from genoseq.train.language import run_language_training
 from genoseq.train.language_data import Windows, bases_per_token
@@ -203,3 +203,52 @@ def test_windows_of_tokens_of_different_lengths() -> None:
     sequences = [b"GATTACAGATTTCA" * 100]
     windows = Windows(sequences, tokenizer, bases_per_token=bases_per_token(tokenizer, sequences))
     assert all(len(windows.training(64, seed=1, number=number)) == 64 for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "net", "message"),
+    [
+        ("genoseq_hybrid", {"d_model": 16, "blokcs": [BLOCK]}, r"net: Hybrid has no key 'blokcs' \(did you mean 'blocks'\?\)"),
+        ("caduceus", {"d_modle": 16}, r"net: Caduceus has no key 'd_modle' \(did you mean 'd_model'\?\); its keys are d_model, "),
+        ("hyenadna", {"n_layers": 1}, r"net: HyenaDNA has no key 'n_layers' \(did you mean 'n_layer'\?\)"),
+        ("caduceuss", {}, r"there is no 'caduceuss' \(did you mean 'caduceus'\?\)"),
+    ],
+)
+def test_unknown_keys_of_the_net_are_refused(
+    repeats: Path, tmp_path: Path, architecture: str, net: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run_language_training(recipe(architecture=architecture, net=net), tmp_path / "net", base=repeats)
+    assert not (tmp_path / "net").exists()
+
+
+def test_what_follows_from_tokenizer_and_length_is_filled_in(repeats: Path, tmp_path: Path) -> None:
+    both = {"d_model": 16, "blocks": [{"mixer": "bimamba", "options": {"d_state": 4}}], "strands": "shared"}
+    wanted = recipe(net=both, tokens={"name": "caduceus"}, objective="masked", steps=2)
+    run_language_training(wanted, tmp_path / "both", base=repeats)
+    model, tokenizer = genoseq.load(tmp_path / "both")
+    found = {int(key): value for key, value in model.config.complement_map.items()}
+    assert model.config.shares_strands and found == tokenizer.complement_map
+    hyena = {"d_model": 16, "blocks": [{"mixer": "hyena"}, {"mixer": "hyena", "options": {"l_max": 99}}]}
+    run_language_training(recipe(net=hyena, steps=2), tmp_path / "hyena", base=repeats)
+    model, _ = genoseq.load(tmp_path / "hyena")
+    assert [block["options"]["l_max"] for block in model.config.blocks] == [48, 99]
+    assert model.config.token_limit == 48
+    with pytest.raises(UsageError, match="'evo' does not say which token complements which"):
+        run_language_training(
+            recipe(net=both, tokens={"name": "evo"}, objective="masked", steps=2), tmp_path / "no", base=repeats
+        )
+
+
+def test_a_folder_is_said_to_be_replaced_only_where_it_is(
+    repeats: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with caplog.at_level("WARNING", logger="genoseq"), pytest.raises(OutputError, match="did not write"):
+        run_language_training(recipe(steps=1), tmp_path / "mine", base=repeats)
+    assert "replace" not in caplog.text
+    for _ in range(2):
+        with caplog.at_level("WARNING", logger="genoseq"):
+            run_language_training(recipe(steps=1), tmp_path / "net", base=repeats)
+    assert [message.endswith("net is there already: what this run makes will replace it") for message in caplog.messages] == [True]
