@@ -7,7 +7,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -436,3 +439,49 @@ def test_variants_from_standard_input(genoseq: Runner, folder: Path, monkeypatch
     failed(piped(b"mutant\nW1A\n"), 1, "standard input: ", "disagree")
     failed(piped(gzip.compress(b"mutant\n" * 9)[:-9]), 1, "standard input: the gzip data are truncated")
     failed(piped(b">a\nMK1\n"), 1, "standard input, record 1 (line 2): ")
+
+
+def test_a_table_of_scores_is_scored_again(genoseq: Runner, folder: Path) -> None:
+    words = ("family", "score", folder / "wt.fa")
+    fitted = ("--msa", folder / "family.a3m", "--kind", "site")
+    first = genoseq(*words, folder / "variants.csv", *fitted, "-o", folder / "scores.tsv")
+    assert first.status == 0, first.err
+    done = genoseq(*words, folder / "scores.tsv", *fitted)
+    assert done.status == 0, done.err
+    rows = rows_of(done.out.decode())[1]
+    assert rows and all(row["score"] == row["score_2"] for row in rows)
+
+
+def test_variants_from_a_pipe(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((folder / "variants.csv").read_bytes()))
+    writer.start()
+    words = ("family", "score", folder / "wt.fa")
+    fitted = ("--msa", folder / "family.a3m", "--kind", "site")
+    done = genoseq(*words, pipe, *fitted)
+    writer.join(10)
+    assert done.status == 0, done.err
+    assert done.out == genoseq(*words, folder / "variants.csv", *fitted).out
+
+
+def test_what_the_sequences_are_worth_is_told(genoseq: Runner, folder: Path) -> None:
+    done = genoseq(
+        "family", "score", folder / "wt.fa", folder / "variants.csv", "--msa", folder / "family.a3m", "--kind", "potts"
+    )
+    assert re.search(r"Potts model: \d+ sequences, worth \d+\.\d at 80 % identity", done.err)
+
+
+def test_other_scores_name_standard_input_too(genoseq: Runner, folder: Path, poet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = (folder / "wt.fa").read_text().split()[1]
+    commands = (
+        ("family", "masked", folder / "wt.fa", "-", "-m", save_esm2(folder / "esm")),
+        ("family", "poet", "score", folder / "wt.fa", "-", "-m", poet, "--msa", folder / "family.a3m"),
+    )
+    for words in commands:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f">whole\n{wild}*\n".encode())))
+        done = genoseq(*words)
+        assert done.status == 0, done.err
+        assert "warning: standard input: dropped the stop codon" in done.err
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"mutant\nA1\n")))
+        failed(genoseq(*words), 1, "standard input, record 1 (line 2): ")

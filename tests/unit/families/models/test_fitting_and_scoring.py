@@ -9,9 +9,15 @@ import pytest
 from small_family import coupled_family, family_of
 
 from genoseq.errors import InputError, UsageError
+from genoseq.families.models.ensemble import EnsembleModel
 from genoseq.families.models.fitting import FitSettings, fit_model
+from genoseq.families.models.nearest import NearestModel
+from genoseq.families.models.potts import PottsModel
 from genoseq.families.models.potts_fit import PottsSettings
+from genoseq.families.models.profile import ProfileModel
+from genoseq.families.models.pssm import PSSMModel
 from genoseq.families.models.scoring import place_wild_type, score_sequences, score_variants, single_variant_table
+from genoseq.families.models.site import SiteModel
 from genoseq.families.variants.notation import parse_variant
 
 QUICK = FitSettings(potts=PottsSettings(iterations=4))
@@ -137,3 +143,10 @@ def test_models_of_substitutions_leave_indels_out():
     found = score_sequences(plain, plain.wild_type, [plain.wild_type[1:]])
     assert found.lengths == 1
     assert np.isnan(found.score[0])
+
+
+def test_models_say_their_unit() -> None:
+    units = {one.kind: one.unit for one in (EnsembleModel, NearestModel, PottsModel, ProfileModel, PSSMModel, SiteModel)}
+    assert units.pop("ensemble") == "difference of mean ranks"
+    assert units.pop("nearest") == ""
+    assert set(units.values()) == {"nats"}
