@@ -19,6 +19,7 @@ import numpy as np
 from genoseq.classify.distances import DistanceMatrix
 from genoseq.classify.sequences import SequenceInputError
 from genoseq.errors import InputError, OutputError, Pathlike
+from genoseq.log import counted
 from genoseq.seqs.stream import open_bytes
 
 __all__ = ["FORMAT", "read_distances", "stem_of", "write_phylip", "write_tsv"]
@@ -101,7 +102,8 @@ class _Reader:
             self.fail("is neither a TSV of distances (names, tab-separated) nor PHYLIP (a number on the first line)", where)
         names = self._lines[0][1].split("\t")[1:]
         if len(self._lines) - 1 != len(names):
-            self.fail(f"has {len(names)} names and {len(self._lines) - 1} rows, expected as many", remedy=_CUT)
+            found_rows = counted(len(self._lines) - 1, "row")
+            self.fail(f"has {counted(len(names), 'name')} and {found_rows}, expected as many", remedy=_CUT)
         rows = []
         for (number, line), name in zip(self._lines[1:], names, strict=True):
             cells = line.split("\t")
@@ -114,7 +116,9 @@ class _Reader:
         count = int(self._lines[0][1])
         rows = self._lines[1:]
         if len(rows) != count:
-            self.fail(f"says {count} items and has {len(rows)} rows, expected as many", self._lines[0][0], _CUT)
+            self.fail(
+                f"says {counted(count, 'item')} and has {counted(len(rows), 'row')}, expected as many", self._lines[0][0], _CUT
+            )
         names, values = [], np.zeros((count, count))
         lower = count > 1 and len(rows[0][1].split()) == 1
         for at, (number, line) in enumerate(rows):
@@ -126,7 +130,7 @@ class _Reader:
 
     def _numbers(self, cells: list[str], expected: int, line: int) -> list[float]:
         if len(cells) != expected:
-            self.fail(f"expected {expected} distances, found {len(cells)}", line, _CUT)
+            self.fail(f"expected {counted(expected, 'distance')}, found {len(cells)}", line, _CUT)
         try:
             return [float(cell) for cell in cells]
         except ValueError:

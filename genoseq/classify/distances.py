@@ -75,10 +75,10 @@ class DistanceMatrix:
     def __post_init__(self) -> None:
         count = len(self.names)
         if count < 2:
-            raise SequenceInputError(f"a distance matrix of {count} names: at least 2 are needed")
+            raise SequenceInputError(f"a distance matrix of {counted(count, 'name')}: at least 2 are needed")
         _check_names(self.names)
         if self.values.shape != (count, count):
-            raise SequenceInputError(f"there are {count} names and distances of shape {self.values.shape}")
+            raise SequenceInputError(f"{counted(count, 'name')} for distances of shape {self.values.shape}")
         if not np.isfinite(self.values).all() or (self.values < 0).any():
             raise SequenceInputError("distances must be finite and not negative")
         if np.diag(self.values).any():
@@ -293,7 +293,7 @@ def code_length_distances(
 
 def _check(items: Sequence[Sequence[bytes]], names: Sequence[str]) -> None:
     if len(items) != len(names):
-        raise SequenceInputError(f"there are {len(items)} items and {len(names)} names")
+        raise SequenceInputError(f"{counted(len(items), 'item')} for {counted(len(names), 'name')}: one for each is needed")
     if len(items) < 2:
         raise SequenceInputError(f"there is {len(items)} item: distances need at least 2")
     _check_names(names)

@@ -19,7 +19,7 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F", "#000000")
 UNKNOWN_COLOUR = "#DDDDDD"
 INK = "#444444"
-BUBBLES = (0.01, 0.1, 0.5, 1.0)  # shares of the sequences whose bubbles the legend shows
+BUBBLES = (0.01, 0.1, 0.5)  # shares of the sequences whose bubbles the legend shows
 MARGIN = 0.06  # of the axes of a reliability diagram, beyond 0 and 1
 MOST_LABELS, MOST_CONTIGS = 30, 40
 FONT = 8
@@ -86,8 +86,8 @@ def _draw_reliability(axes: Any, result: SplitResult) -> None:
         axes.scatter([], [], s=_bubble(share), color=COLOURS[0], label=f"{share:.0%}")
     # Above the diagonal: below it stand the classifiers that are too sure, which are more.
     axes.legend(
-        title="of the sequences", title_fontsize=FONT - 1, fontsize=FONT - 1, frameon=False, loc="upper left", labelcolor=INK,
-        labelspacing=0.7, borderpad=0.6,
+        title="share of the sequences", title_fontsize=FONT - 1, fontsize=FONT - 1, labelcolor=INK,
+        loc="upper left", frameon=False, labelspacing=1, borderpad=0.6,
     )  # fmt: skip
     axes.set(xlim=(-MARGIN, 1 + MARGIN), ylim=(-MARGIN, 1 + MARGIN))  # bubbles at 0 and 1 are whole
     axes.set_title(f"calibration error {result.calibration_error:.3f}", fontsize=FONT + 1, loc="left")

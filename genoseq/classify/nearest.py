@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from genoseq.classify.neighbours import Bounds, Floats, Votes, accuracy_bounds, decide, votes
 from genoseq.classify.sequences import Alphabet, SequenceInputError, check_labels, check_sequences, check_threads
+from genoseq.log import counted
 
 __all__ = ["NearestSequences"]
 
@@ -95,7 +96,8 @@ class NearestSequences(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         known = {label: code for code, label in enumerate(self.classes_.tolist())}
         truth = np.array([known.get(label, -1) for label in np.asarray(y).tolist()], np.intp)
         if len(truth) != len(found.share):
-            raise SequenceInputError(f"there are {len(found.share)} sequences and {len(truth)} labels: one for each is needed")
+            given = f"{counted(len(found.share), 'sequence')} for {counted(len(truth), 'label')}"
+            raise SequenceInputError(f"{given}: one for each is needed")
         inside = truth >= 0  # a label that training does not have can never be right
         if not inside.any():
             return Bounds(0.0, 0.0)

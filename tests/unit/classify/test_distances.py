@@ -160,7 +160,7 @@ def test_a_window_too_small_for_two_items_is_told(caplog: pytest.LogCaptureFixtu
     ("items", "names", "message"),
     [
         ([[b"ACGT"]], ["a"], "there is 1 item"),
-        ([[b"ACGT"], [b"ACGT"]], ["a"], "2 items and 1 names"),
+        ([[b"ACGT"], [b"ACGT"]], ["a"], "2 items for 1 name: one"),
         ([[b"ACGTACGT"], [b"ACGTACGT"]], ["a", "a"], "'a' stands for more than one item"),
         ([[b"ACGTACGT"], [b""]], ["a", "b"], "'b' is empty"),
         ([[b"ACGTACGT"], []], ["a", "b"], "'b' is empty"),
@@ -233,7 +233,7 @@ def test_files_are_read_back(tmp_path: Path) -> None:
         ("", "is empty"),
         ("hello\n", "neither a TSV of distances"),
         ("# genoseq.distances 2 mash\n\ta\tb\na\t0\t1\nb\t1\t0\n", "is version 2 of genoseq.distances, expected 1"),
-        ("\ta\tb\na\t0\t1\n", "has 2 names and 1 rows.*truncated"),
+        ("\ta\tb\na\t0\t1\n", "has 2 names and 1 row,.*truncated"),
         ("\ta\tb\nb\t0\t1\na\t1\t0\n", "line 2.*expected the row of 'a', found 'b'"),
         ("\ta\tb\na\t0\t1\nb\t1\n", "line 3.*expected 2 distances, found 1"),
         ("\ta\tb\na\t0\tx\nb\t1\t0\n", "line 2.*expected a number, found 'x'"),

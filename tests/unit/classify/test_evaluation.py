@@ -99,11 +99,13 @@ def test_bubbles_of_a_reliability_diagram_are_whole_and_their_size_is_explained(
     draw_evaluation(["one", "two"], [result_of(1.0)], tmp_path / "e.png")
     axes = drawn[0].axes[1]
     legend = axes.get_legend()
-    assert legend.get_title().get_text() == "of the sequences"
-    assert [text.get_text() for text in legend.get_texts()] == ["1%", "10%", "50%", "100%"]
+    assert legend.get_title().get_text() == "share of the sequences"
+    assert [text.get_text() for text in legend.get_texts()] == ["1%", "10%", "50%"]
     (bubble,) = [one for one in axes.collections if len(one.get_offsets())]
     assert bubble.get_offsets().tolist() == [[1.0, 1.0]]
-    assert bubble.get_sizes().tolist() == legend.legend_handles[-1].get_sizes().tolist()  # all 50 are in it
+    sizes = [handle.get_sizes()[0] for handle in legend.legend_handles] + [bubble.get_sizes()[0]]  # all 50 are in that
+    assert np.diff(sizes) / np.diff([0.01, 0.1, 0.5, 1.0]) == pytest.approx(np.full(3, np.diff(sizes)[-1] / 0.5))
+    assert sizes[0] < sizes[-1] / 10
     radius = np.sqrt(bubble.get_sizes()[0]) / 2 * drawn[0].dpi / 72
     place = axes.transData.transform([1.0, 1.0])
     assert (place + radius <= axes.get_window_extent().max).all()
