@@ -114,8 +114,7 @@ def _score(options: ScoreOptions) -> None:
         asked = all_singles(protein)
     else:
         asked = read_asked(options.variants_path, protein, column=options.column, skip_stops=options.skip_stops)
-    alignment = _alignment(options, wild_type)
-    model = _family_model(options, alignment)
+    model, alignment = _family(options, wild_type)
     begin = place_wild_type(wild_type, model)
     singles = all_singles(protein) if options.figure is not None else None
     with _threads_of(members, options.threads):
@@ -139,27 +138,31 @@ def _opened_members(options: ScoreOptions) -> list[Member]:
     return opened
 
 
-def _alignment(options: ScoreOptions, wild_type: str) -> Alignment | None:
+def _family(options: ScoreOptions, wild_type: str) -> tuple[FamilyModel, Alignment | None]:
+    """The model that is named or else fitted, and the alignment where there is one."""
+    if options.alignment_path is None:
+        return _loaded(options.family_file(), options.kind), None
     from genoseq.families.alignments.files import read_alignment
 
-    if options.alignment_path is None:
-        return None
-    return read_alignment(options.alignment_path, query=wild_type, format=options.alignment_format)  # type: ignore[arg-type]
+    alignment = read_alignment(options.alignment_path, query=wild_type, format=options.alignment_format)  # type: ignore[arg-type]
+    if options.model_path is not None:
+        return _loaded(options.model_path, options.kind), alignment
+    return _fitted(options, alignment), alignment
 
 
-def _family_model(options: ScoreOptions, alignment: Alignment | None) -> FamilyModel:
-    """The model of the file that is named, else one of the alignment, kept if that is asked for."""
-    if options.model_path is not None or alignment is None:
-        from genoseq.families.models.model_file import load_model
+def _loaded(path: str, kind: str | None) -> FamilyModel:
+    from genoseq.families.models.model_file import load_model
 
-        return load_model(options.model_path or "", kind=options.kind)
+    return load_model(path, kind=kind)
+
+
+def _fitted(options: ScoreOptions, alignment: Alignment) -> FamilyModel:
+    """The model of the alignment, kept if that is asked for."""
     from genoseq.families.models.fitting import fit_model
     from genoseq.families.models.model_file import save_model
 
-    model = fit_model(
-        alignment, options.kind or "ensemble", settings=fit_settings(dict(options.fitting)), device=options.device,  # type: ignore[arg-type]
-        threads=options.threads,
-    )  # fmt: skip
+    kind, settings = options.kind or "ensemble", fit_settings(dict(options.fitting))
+    model = fit_model(alignment, kind, settings=settings, device=options.device, threads=options.threads)  # type: ignore[arg-type]
     if options.save_model is not None:
         save_model(model, options.save_model)
     return model

@@ -35,6 +35,16 @@ class ScoreOptions:
     threads: int
     fitting: Mapping[str, Any]
 
+    def family_file(self) -> str:
+        """The file of the model of the family.
+
+        Raises:
+            click.UsageError: none is given.
+        """
+        if self.model_path is None:
+            raise click.UsageError("give either --msa or --model" + (" beside the language model" if self.members else ""))
+        return self.model_path
+
     @property
     def poet(self) -> bool:
         """Whether a language model is among them that reads homologues."""
@@ -51,8 +61,8 @@ def check_options(options: ScoreOptions) -> None:
     given = options.model_path is not None
     if options.poet and not fit_to:
         raise click.UsageError("a PoET reads homologues: give them by --msa")
-    if not given and not fit_to:
-        raise click.UsageError("give either --msa or --model" + (" beside the language model" if options.members else ""))
+    if not fit_to:
+        options.family_file()  # raises where there is none
     if given and fit_to and not options.poet:
         raise click.UsageError("give either --msa or --model")
     if not options.poet and (options.prompts is not None or options.seed is not None):
