@@ -13,7 +13,7 @@ from genoseq.parallel import ordered_map
 __all__ = ["PRUNED", "PrunedNCD"]
 
 PRUNED = ("gzip", "brotli")
-"""Compressors that kept the bound in all pairs of genes measured. bz2 and lzma undercut it with long and with repetitive texts,
+"""Compressors that kept the bound in all pairs of genes measured. bz2 undercuts it with long texts, lzma with repetitive ones,
 zstd with genes, too."""
 SLACK = 12
 """Bytes by which two texts compressed together may be smaller than the larger of the two alone."""
