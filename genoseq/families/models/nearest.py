@@ -86,8 +86,9 @@ def conservation(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     background = np.array(BACKGROUND) / sum(BACKGROUND)
     shares = (counts + background) / (counts.sum(axis=1, keepdims=True) + 1)
-    entropy: NDArray[np.float64] = (shares * np.log(shares / background)).sum(axis=1)
-    return np.clip(entropy / max(entropy.max(initial=0.0), 1e-9), 0, 1)
+    entropy = (shares * np.log(shares / background)).sum(axis=1)
+    relative: NDArray[np.float64] = np.clip(entropy / max(entropy.max(initial=0.0), 1e-9), 0, 1)
+    return relative
 
 
 def letter_distances(
