@@ -181,8 +181,8 @@ def opened_model(name: str, *, device: str, dtype: str, threads: int, tokenizer_
             tokenizer = chosen
         if tokenizer is None:
             raise UsageError(
-                f"{name}: no tokenizer lies beside this model, so it cannot read sequences; save the one that it was trained "
-                "with into its folder (genoseq.tokenizers.make(NAME).save_pretrained(FOLDER)), or name it where there is --tokenizer"
+                f"{name}: no tokenizer lies beside this model, so it cannot read sequences; name the one that it was trained "
+                "with by --tokenizer, or save it into the folder (genoseq.tokenizers.make(NAME).save_pretrained(FOLDER))"
             )
         yield Opened(name, model, tokenizer, place)
     finally:

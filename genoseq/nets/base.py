@@ -103,7 +103,7 @@ class Net(PreTrainedModel):
         """Embeddings ``(B, L, D)`` of ids ``(B, L)``, or the given ones; says what is wrong with the input.
 
         Raises:
-            UsageError: both or neither given, or more tokens than the net takes.
+            UsageError: both or neither given, more tokens than the net takes, or ids that are no whole numbers.
             InputError: an empty sequence, or ids outside the vocabulary.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -122,6 +122,8 @@ class Net(PreTrainedModel):
             raise UsageError("this net needs input_ids")
         if input_ids.dim() != 2:
             raise UsageError(f"input_ids has {input_ids.dim()} dimensions, expected 2: (batch, positions)")
+        if input_ids.is_floating_point() or input_ids.is_complex() or input_ids.dtype == torch.bool:
+            raise UsageError(f"input_ids is of type {input_ids.dtype}, expected whole numbers: the ids of tokens, as int64")
         self._check_length(input_ids.shape[1])
         rows = self.get_input_embeddings().weight.shape[0]
         # On a GPU looking would make the CPU wait; there the lookup itself fails on a wrong id.

@@ -144,3 +144,23 @@ def test_a_masked_model_that_looks_back_only_is_scored_by_masks() -> None:
     assert found.values == pytest.approx([float(logits[i, i, wanted[i]]) for i in range(5)], abs=1e-5)
     with pytest.raises(UsageError, match="was trained to fill in masked tokens: generating needs a causal"):
         next(generate(model, tokenizer, ["ACGT"], length=4))
+
+
+def test_a_special_token_at_one_end_tells_strands_apart_and_both_mends_it() -> None:
+    """What docs/nets.md says of nets that are equivariant by construction."""
+    model, tokenizer = net("masked", rcps=True, complement_map=CaduceusTokenizer().complement_map)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+
+    def scores(strand: str) -> list[float]:
+        return [one.log_likelihood for one in score(model, tokenizer, [TEXT, OTHER], strand=strand, stride=None)]
+
+    one, other = scores("forward")
+    assert abs(one - other) > 1e-2
+    one, other = scores("both")
+    assert one == pytest.approx(other, abs=1e-4)
+    vectors = embed(model, tokenizer, [TEXT, OTHER]).values
+    assert np.abs(vectors[0] - vectors[1][::-1]).max() > 1e-3
+    vectors = embed(model, tokenizer, [TEXT, OTHER], strand="both").values
+    np.testing.assert_allclose(vectors[0], vectors[1][::-1], atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+import torch
 
 from genoseq.errors import UsageError
 from genoseq.nets.architectures import ARCHITECTURES
@@ -64,3 +65,9 @@ def test_generate_of_transformers_is_not_there_and_says_what_is() -> None:
         _ = net.generate
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = net.nothing
+
+
+def test_ids_that_are_no_whole_numbers_are_told() -> None:
+    net = HybridForCausalLM(HybridConfig(d_model=16, blocks=[{"mixer": "s4d"}]))
+    with pytest.raises(UsageError, match=r"input_ids is of type torch\.float32, expected whole numbers"):
+        net(torch.ones(1, 4))

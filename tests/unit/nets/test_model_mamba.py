@@ -157,3 +157,27 @@ def test_a_sequence_of_padding_only_is_refused() -> None:
 def test_an_unknown_layer_is_refused() -> None:
     with pytest.raises(UsageError, match="Mamba1, Mamba2"):
         MambaConfig(ssm_cfg={"layer": "Mamba9"})
+
+
+def test_hidden_states_are_one_place_later_than_in_transformers(tmp_path: Path) -> None:
+    """The trap that docs/nets/mamba.md tells of."""
+    import transformers
+
+    import genoseq
+
+    torch.manual_seed(0)
+    config = transformers.Mamba2Config(
+        hidden_size=16, num_hidden_layers=2, vocab_size=16, state_size=8, head_dim=8, num_heads=4, n_groups=1, chunk_size=16
+    )
+    public = transformers.Mamba2ForCausalLM(config).eval()
+    public.save_pretrained(tmp_path)
+    own = genoseq.load(tmp_path).model
+    ids = torch.randint(0, 16, (1, 20))
+    with torch.no_grad():
+        theirs = public(ids, output_hidden_states=True).hidden_states
+        ours = own(ids, output_hidden_states=True).hidden_states
+    assert len(theirs) == len(ours) == 3
+    torch.testing.assert_close(ours[0], own.get_input_embeddings()(ids))
+    torch.testing.assert_close(theirs[0], ours[1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(theirs[2], ours[2], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(theirs[1], ours[2], atol=1e-2)
