@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +50,9 @@ def test_the_names_that_users_look_for_are_those_of_the_modules() -> None:
 def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'Classifier'; it has .*ContextMixtureClassifier"):
         _ = genoseq.classify.Classifier
+
+
+def test_every_public_name_stands_in_the_page_of_the_python_api() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "python-api.md").read_text()
+    section = page.partition("`genoseq.classify`\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", section)) == set(genoseq.classify.__all__)
