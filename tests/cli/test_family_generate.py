@@ -192,6 +192,27 @@ def test_evaluate(folder: Path, tmp_path: Path) -> None:
     assert other != shown
 
 
+def test_few_samples_are_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    parts = folder / "parts"
+    letters = records((folder / "samples.fa").read_text())
+    (tmp_path / "many.fa").write_text("".join(f">s{copy}_{i}\n{one}\n" for copy in range(7) for i, (_, one) in enumerate(letters)))
+    for path, told in ((folder / "samples.fa", True), (tmp_path / "many.fa", False)):
+        caplog.clear()
+        with caplog.at_level("WARNING", "genoseq"):
+            run(evaluate, path, "--train", parts / "train.a3m", "--held-out", parts / "held_out.a3m", "--resamples", 0)
+        assert ("30 samples; the limits of the verdict were measured with 400" in caplog.text) is told
+
+
+def test_a_split_is_replaced_but_not_what_lies_beside_it(folder: Path, tmp_path: Path) -> None:
+    run(split, folder / "family.a3m", "-o", tmp_path / "parts")
+    run(split, folder / "family.a3m", "-o", tmp_path / "parts", "--seed", 1)
+    assert json.loads((tmp_path / "parts" / "split.json").read_text())["seed"] == 1
+    (tmp_path / "parts" / "model.safetensors").write_text("dear")
+    with pytest.raises(GenoseqError, match=r"parts: holds 'model\.safetensors' beside what genoseq wrote"):
+        run(split, folder / "family.a3m", "-o", tmp_path / "parts")
+    assert (tmp_path / "parts" / "model.safetensors").read_text() == "dear"
+
+
 def test_copies_fail(folder: Path, tmp_path: Path) -> None:
     parts = folder / "parts"
     shown = run(

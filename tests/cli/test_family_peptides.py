@@ -194,3 +194,26 @@ def test_masked_scores_of_standard_input(genoseq: Runner, model: Path, tmp_path:
     assert piped.out == by_name.out
     done = genoseq("family", "masked", "-", "-", "-m", model)
     assert done.status == 2 and "standard input is read once" in done.err
+
+
+@pytest.mark.parametrize("command", ["masked", "peptides", "prompt"])
+def test_names_of_nothing(genoseq: Runner, target: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "wt.fa").write_text(">wt\nMKTAYIAKQR\n")
+    words = {"masked": [tmp_path / "wt.fa", "--all-singles"], "peptides": [target], "prompt": []}[command]
+    done = genoseq("family", command, *words, "-m", "nosuch")
+    assert (done.status, done.out) == (1, b"")
+    assert "nosuch: no such file or folder, and no name on the Hugging Face hub (organisation/name); give " in done.err
+    assert "licence" not in done.err and "hyenadna" not in done.err.lower() and len(done.err) < 400
+
+
+def test_names_that_the_hub_does_not_have(genoseq: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoTokenizer
+
+    def missing(*arguments: object, **options: object) -> None:
+        raise OSError("no/such is not a local folder and is not a valid model identifier listed on 'x'\nIf this is ...")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", missing)
+    done = genoseq("family", "prompt", "-m", "no/such")
+    assert (done.status, done.out) == (1, b"")
+    assert "no/such: the Hugging Face hub has no such repository, or it is private; check the name and the network" in done.err
+    assert "licence" not in done.err and "If this is" not in done.err

@@ -14,6 +14,7 @@ from tiny_poet import TOKENIZER, member, protein, tiny_poet
 
 import genoseq
 from genoseq.cli.main import cli, main
+from genoseq.errors import GenoseqError
 from genoseq.families.alignments.files import read_alignment
 from genoseq.families.poet.generation import repeated_share
 from genoseq.families.poet.prompt import Homologues, draw_prompts, prompt_grid
@@ -149,6 +150,20 @@ def test_another_wild_type_moves_the_identities(run: Run, folder: Path) -> None:
     assert first != second and second == third
 
 
+def test_an_alignment_of_another_family_is_told(run: Run, folder: Path) -> None:
+    def told(*options: str) -> bool:
+        log = run("score", "wt.fa", "variants.csv", "--context", "24", *options).stderr
+        return "family.a3m: the wild type is neither its query nor a part of it, nor holds it: is this the family?" in log
+
+    other = "".join(reversed(WILD))
+    assert not told() and not told("--wild-type", "none")
+    (folder / "family.a3m").write_text(f">part\n{WILD[3:]}\n>b\n{FAMILY[3][3:]}\n")
+    assert not told()
+    (folder / "family.a3m").write_text(f">a\n{other}\n>b\n{other[:-1]}W\n")
+    assert told() and told("--wild-type", "none")
+    assert not told("--unaligned", "--wild-type", "none")
+
+
 def test_generation(run: Run, folder: Path) -> None:
     base = ["--context", "60", "--identity", "1"]
     result = run("generate", *base, "-n", "4")
@@ -196,7 +211,13 @@ def test_training(run: Run, folder: Path) -> None:
     header, row = (line.split("\t") for line in result.stdout.splitlines())
     assert header[0] == "parameters" and int(row[0]) > 1000 and float(row[4]) == 1.0  # the wild type is in training, too
     weights = (folder / "net" / "model.safetensors").read_bytes()
-    run("train", "recipe.yaml", "-o", "other", "--seed", "5", "--device", "cpu")
+    assert "is there already" not in run("train", "recipe.yaml", "-o", "other", "--device", "cpu").stderr
+    told = run("train", "recipe.yaml", "-o", "other", "--seed", "5", "--device", "cpu").stderr
+    assert "other is there already: what this run makes will replace it" in told
+    (folder / "other" / "notes.txt").write_text("dear")
+    with pytest.raises(GenoseqError, match=r"other: holds 'notes\.txt' beside what genoseq wrote"):
+        run("train", "recipe.yaml", "-o", "other", "--device", "cpu")
+    (folder / "other" / "notes.txt").unlink()
     assert (folder / "other" / "model.safetensors").read_bytes() != weights
     assert "seed: 5" in (folder / "other" / "recipe.yaml").read_text()
     assert genoseq.load(folder / "net").model.config.hidden_dim == 16

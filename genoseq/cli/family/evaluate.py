@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 log = logging.getLogger("genoseq.family")
+MEASURED_WITH = 400  # samples behind the limits of the verdict
+FEW = 200
 FORMS = (".png", ".svg", ".pdf")
 
 
@@ -74,6 +76,7 @@ def evaluate(
     from genoseq.families.alignments.laid_out import read_rows_like
     from genoseq.families.judging.panel import Yardstick, make_panel
     from genoseq.families.judging.panel_files import panel_json, panel_table
+    from genoseq.log import counted
     from genoseq.outputs import whole_file
 
     output = target_of(output)
@@ -84,6 +87,11 @@ def evaluate(
     columns = learned.modelled
     yardstick = Yardstick.of(_narrowed(learned, columns), _narrowed(apart, columns), seed=seed)
     rows = np.ascontiguousarray(samples.matrix[:, columns])
+    if len(rows) < FEW:
+        log.warning(
+            "%s: %s; the limits of the verdict were measured with %d, and recall and covariances come out lower with fewer",
+            samples_path, counted(len(rows), "sample"), MEASURED_WITH,
+        )  # fmt: skip
     panel = make_panel(yardstick, rows, samples.sequences, resamples=resamples)
     likelihoods = _likelihoods(model, potts, learned, apart) if model is not None else ()
     if output is not None:

@@ -52,7 +52,7 @@ COLUMNS = ("call", "round", "parent", "variant", "mutations", "score", "best", "
 @click.option("--max-mutations", type=click.IntRange(1), metavar="N", help="Differences to the wild type, at most.")
 @click.option(
     "--fix", metavar="POSITIONS",
-    help="Residues that stay (24-30,70,S73), or can only become one letter (70A).",
+    help="Residues that stay (24-30,70,S73), or that can only become one letter (70A).",
 )  # fmt: skip
 @click.option("--only", metavar="POSITIONS", help="Residues that may change; all others stay.")
 @click.option("--letters", metavar="LETTERS", help="Amino acids that may be put in. Default: all 20.")

@@ -293,9 +293,18 @@ def _homologues(msa: str, unaligned: bool, wild_type: str, alignment_format: str
     if unaligned:
         return read_homologues(msa, query=query or query_of(wild_type), unaligned=True)
     found = read_homologues(msa, query=query_of(wild_type), format=alignment_format)
+    if query is not None and not _belongs(query, found):
+        log.warning("%s: the wild type is neither its query nor a part of it, nor holds it: is this the family?", msa)
     if query is not None and found.query is None:
         found = dataclasses.replace(found, query=query)
     return found
+
+
+def _belongs(wild_type: str, family: Homologues) -> bool:
+    """Whether a protein and the query of an alignment (without one, any of its rows) are one, or one is a part of the other."""
+    own = wild_type.upper()
+    rows = family.sequences if family.query is None else (family.query,)
+    return any(row in own or own in row for row in rows if row)
 
 
 def _prompts(

@@ -84,6 +84,7 @@ def search(
     from genoseq.families.alignments.files import read_alignment
     from genoseq.families.alignments.filtering import filter_alignment
     from genoseq.families.alignments.homologues import Inclusion, search_homologues
+    from genoseq.log import counted
 
     output = target_of(output)
     if output is None and hits_path is not None and target_of(hits_path) is None:
@@ -113,8 +114,8 @@ def search(
         _write_hits(found, chosen, hits_path, {"query": asked, "database": database, **settings})
     log.info(
         "%s in %s; %s",
-        f"{len(found.hits):,} hits among {found.searched:,} sequences",
-        f"{found.iterations} iteration{'s' if found.iterations > 1 else ''}",
+        f"{counted(len(found.hits), 'hit')} among {counted(found.searched, 'sequence')}",
+        counted(found.iterations, "iteration"),
         "nothing new in the last" if found.converged else "stopped there",
     )
     if alignment.query is None:

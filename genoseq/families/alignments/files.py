@@ -83,10 +83,10 @@ def read_alignment(
     found = read_rows(path)
     if found.stockholm != (format == "stockholm") and format is not None:
         found.fail(f"is {'' if found.stockholm else 'not '}in Stockholm format, expected {format}")
+    refuse_nucleotides(found.rows, found.path)  # before the lengths: genes are as a rule not aligned
     _drop_stops(found)
     chosen = format or _recognise(found)
     _check_lengths(found, chosen)
-    refuse_nucleotides(found.rows, found.path)
     if query == "auto":
         query = "first" if chosen in ("a3m", "a2m") or len(found.rows) == 1 else None
     located = None if query is None else find_query(found, query)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from genoseq.errors import InputError, Pathlike, UsageError
 from genoseq.families.alphabet import AMINO_ACIDS, encode
 from genoseq.families.language.licences import tell_licence
+from genoseq.families.language.sources import check_source, explain
 from genoseq.families.variants.notation import Variant, check_variants
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = ["METHODS", "MaskedModel", "MaskedScorer", "Method", "load_masked", "w
 Method = Literal["masked-marginal", "wild-type-marginal", "pseudo-likelihood"]
 METHODS: tuple[Method, ...] = get_args(Method)
 BATCH_TOKENS = 16_384
+EXPECTED = "a masked language model of proteins, such as facebook/esm2_t12_35M_UR50D, or its folder"
 SPECIAL = 2  # tokens in front of and behind a protein
 WINDOW = 1022
 """Residues that a model reads whose configuration names no limit: that of ESM-2."""
@@ -286,7 +288,7 @@ def load_masked(
         InputError: files are missing, damaged, or of another model.
         UsageError: not a masked language model of proteins.
     """
-    tell_licence(source)
+    check_source(source, EXPECTED)
     if _model_type(source) == "esmc":
         net, tokenizer = _load_esmc(source, device, dtype)
     else:
@@ -298,6 +300,7 @@ def load_masked(
             raise UsageError(f"{source}: predicts from the left; expected a masked language model such as ESM-2")
         if tokenizer is None:
             raise UsageError(f"{source}: this model has no tokenizer, so it cannot read proteins")
+    tell_licence(source)
     return MaskedModel(net, tokenizer, window=_window(net.config), name=str(source), batch_tokens=batch_tokens)
 
 
@@ -332,7 +335,7 @@ def _load_esmc(source: Pathlike, device: str, dtype: str) -> tuple[Any, Any]:
             )
         tokenizer = transformers.EsmcTokenizer.from_pretrained(source)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"cannot be loaded as ESM C ({error})", path=source) from error
+        raise explain(error, source, "ESM C") from error
     net, told = loaded
     if told["missing_keys"]:
         raise InputError(f"holds no weights {', '.join(sorted(told['missing_keys'])[:3])}, ...", path=source)

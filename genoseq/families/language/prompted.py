@@ -29,6 +29,7 @@ from genoseq.errors import InputError, Pathlike, UsageError
 from genoseq.families.alphabet import AMINO_ACIDS
 from genoseq.families.language.licences import tell_licence
 from genoseq.families.language.masked import without_progress_bars
+from genoseq.families.language.sources import check_source, explain
 from genoseq.infer.generation import Sampling, draw
 
 __all__ = [
@@ -38,6 +39,9 @@ __all__ = [
 BATCH = 8
 LINE = 60
 EC_NUMBER = re.compile(r"[1-7](\.([0-9]{1,4}|-|n[0-9]+)){1,3}")
+
+
+EXPECTED = "nferruz/ProtGPT2, AI4PD/ZymCTRL, GreatCaptainNemo/ProLLaMA, or the folder of such a model"
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ def load_prompted(source: Pathlike, *, form: str | None = None, device: str = "c
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tell_licence(source)
+    check_source(source, EXPECTED)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
         with without_progress_bars():
@@ -204,7 +208,8 @@ def load_prompted(source: Pathlike, *, form: str | None = None, device: str = "c
                 str(source), dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(f"cannot be loaded as a causal language model ({error})", path=source) from error
+        raise explain(error, source, "a causal language model") from error
+    tell_licence(source)
     net, told = loaded
     if told["missing_keys"]:
         raise InputError(f"holds no weights {', '.join(sorted(told['missing_keys'])[:3])}, ...", path=source)

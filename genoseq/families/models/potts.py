@@ -7,6 +7,7 @@ kept packed, each once: about ``4 * L**2 / 2 * q**2`` bytes, 65 MB for 286 sites
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -21,8 +22,11 @@ from genoseq.families.models.potts_fit import PottsSettings, fit_potts
 from genoseq.families.models.potts_kernels import count_packed, energies_of, logits_at, read_columns
 from genoseq.families.models.potts_objective import unpack
 from genoseq.families.models.site import weighted_rows
+from genoseq.log import counted
 
 __all__ = ["PottsModel", "fit_potts_model"]
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
@@ -152,6 +156,8 @@ def fit_potts_model(
     """
     settings = settings or PottsSettings()
     matrix, weights = weighted_rows(alignment, weight_identity, threads)
+    rows = counted(len(alignment), "sequence")
+    log.info("Potts model: %s, worth %.1f at %.0f %% identity", rows, weights.sum(), 100 * weight_identity)
     fit = fit_potts(matrix, weights, settings=settings, device=device, threads=threads)
     focus = focus_of(
         alignment, gap_state=settings.gap_state, fields_penalty=settings.fields_penalty,

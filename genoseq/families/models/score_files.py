@@ -7,7 +7,6 @@ ends in .csv.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import logging
 import os
@@ -18,11 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genoseq.errors import InputError, Pathlike
+from genoseq.errors import Pathlike
 from genoseq.outputs import whole_file
-from genoseq.seqs.stream import open_bytes
 
-__all__ = ["FORMAT", "VERSION", "RawTable", "read_raw", "write_scores"]
+__all__ = ["FORMAT", "VERSION", "RawTable", "write_scores"]
 
 log = logging.getLogger(__name__)
 
@@ -30,39 +28,10 @@ FORMAT, VERSION = "genoseq.family-scores", 1
 
 
 class RawTable(NamedTuple):
-    """Names of columns and n records of text, for those of ``names`` that were kept."""
+    """Names of columns and n records of text."""
 
     columns: tuple[str, ...]
-    records: list[tuple[str, ...]]
-
-
-def read_raw(path: Pathlike, names: Sequence[str]) -> RawTable:
-    """The columns of a table of variants of which ``names`` were read, in order; of FASTA and plain lists the names alone.
-
-    Raises:
-        InputError: the names are not in the table in this order.
-    """
-    with open_bytes(path) as stream:
-        text = stream.read().decode("utf-8-sig", "replace")
-    if text.lstrip().startswith(">"):
-        return RawTable(("name",), [(name,) for name in names])
-    header = next(line for line in text.splitlines() if line.strip())
-    delimiter = max("\t,;", key=header.count)
-    rows = [
-        tuple(cell.strip() for cell in row)
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        if any(cell.strip() for cell in row)
-    ]
-    if len(rows[0]) == 1 and rows[0][0] == names[0]:
-        return RawTable(("mutant",), [(name,) for name in names])
-    columns, source = rows[0], iter(rows[1:])
-    records = []
-    for name in names:  # records that were left out (stop codons) are passed over
-        record = next((row for row in source if name in row), None)
-        if record is None:
-            raise InputError(f"has no record {name!r} where it is expected", path=path)
-        records.append(record)
-    return RawTable(columns, records)
+    records: Sequence[tuple[str, ...]]
 
 
 def write_scores(

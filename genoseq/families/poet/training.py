@@ -22,6 +22,7 @@ from genoseq.nets.models.poet import STOP, PoETConfig, PoETForCausalLM
 from genoseq.outputs import whole_folder
 from genoseq.recipes import dump_recipe, recipe_digest
 from genoseq.tokenizers.protein import PoETTokenizer
+from genoseq.train.kinds import tell_replaced
 from genoseq.train.seeded import seeded
 
 __all__ = ["PoETTraining", "run_poet_training"]
@@ -29,6 +30,7 @@ __all__ = ["PoETTraining", "run_poet_training"]
 log = logging.getLogger(__name__)
 
 JUDGED = 1 << 40  # number of the first validation set: never one of training
+REPORTED = ("recipe.yaml", "metrics.json", "training.png")  # beside the weights
 TOKENS = STOP + 1  # residues, gap, start and stop: what may be predicted
 
 
@@ -67,7 +69,7 @@ def run_poet_training(
 
     Args:
         recipe: what to do.
-        folder: is made; one written by an earlier run is replaced.
+        folder: is made; one written by an earlier run is replaced, unless other files lie in it.
         base: folder that the recipe's paths are relative to.
         device: where to train.
         report: called after each step with the number of steps done and the loss.
@@ -76,7 +78,7 @@ def run_poet_training(
         GenoseqError: a file cannot be read, the net cannot be made, or the folder cannot be written.
     """
     from genoseq.checkpoints.genoseq_format import MARKER
-    from genoseq.checkpoints.saving import write_net
+    from genoseq.checkpoints.saving import files_of_net, write_net
 
     tokenizer = PoETTokenizer()
     train, validation = (
@@ -84,7 +86,9 @@ def run_poet_training(
         for patterns in (recipe.data.train, recipe.data.validation)
     )
     log.info("families: %d to learn from, %d to judge on", len(train), len(validation))
-    with whole_folder(folder, marker=MARKER) as temporary, seeded(recipe.seed, threads=recipe.threads):
+    place = whole_folder(folder, marker=MARKER, known=lambda old: files_of_net(old) | set(REPORTED))
+    with place as temporary, seeded(recipe.seed, threads=recipe.threads):
+        tell_replaced(folder)
         net = _made(recipe)
         whole: nn.Module = net
         whole.to(device)

@@ -76,6 +76,8 @@ def test_no_more_is_read_than_needed() -> None:
 def test_alignments(written, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InputError, match="holds nucleotides"):
         read_alignment(written(f">a\n{DNA}{DNA}\n>b\n{DNA}{DNA}\n"))
+    with pytest.raises(InputError, match="holds nucleotides"):  # genes as they are: nothing to align before that
+        read_alignment(written(f">a\n{DNA}{DNA}\n>b\n{DNA}\n"))
     assert len(read_alignment(written(">a\nACGT\n>b\nAC-T\n"))) == 2
     assert "it is read as protein" in caplog.text
 
