@@ -195,7 +195,9 @@ def test_evaluate(folder: Path, tmp_path: Path) -> None:
 def test_few_samples_are_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     parts = folder / "parts"
     letters = records((folder / "samples.fa").read_text())
-    (tmp_path / "many.fa").write_text("".join(f">s{copy}_{i}\n{one}\n" for copy in range(7) for i, (_, one) in enumerate(letters)))
+    (tmp_path / "many.fa").write_text(
+        "".join(f">s{copy}_{i}\n{one}\n" for copy in range(7) for i, (_, one) in enumerate(letters))
+    )
     for path, told in ((folder / "samples.fa", True), (tmp_path / "many.fa", False)):
         caplog.clear()
         with caplog.at_level("WARNING", "genoseq"):
