@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -275,3 +276,19 @@ def test_other_packages_add_families(tmp_path: Path, write_checkpoint: Writer, m
     monkeypatch.setitem(ADAPTERS._plugins, "other", point)
     place = write_checkpoint(tmp_path, {"x": torch.zeros(1)}, {"of_another_package": True})
     assert type(find_adapter(find_checkpoint(place))) is Other
+
+
+def test_a_tokenizer_outside_the_vocabulary_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A small net of a family of bytes, as one makes for a test: the family's tokenizer has ids up to 84 for letters."""
+    from genoseq.nets.models.stripedhyena import StripedHyenaConfig, StripedHyenaForCausalLM
+
+    for rows, told in ((16, True), (512, False)):
+        config = StripedHyenaConfig(
+            vocab_size=rows, hidden_size=16, num_filters=16, num_layers=1, num_attention_heads=2, attn_layer_idxs=[],
+            state_size=2, inner_mlp_size=16,
+        )  # fmt: skip
+        StripedHyenaForCausalLM(config).save_pretrained(tmp_path / str(rows))
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="genoseq"):
+            genoseq.load(tmp_path / str(rows))
+        assert ("EvoTokenizer gives letters ids up to 84, but the net has a vocabulary of 16" in caplog.text) is told
