@@ -17,7 +17,7 @@ from genoseq.classify.channels import CHANNELS, Channel, letters
 from genoseq.classify.context import Flat, MixtureSettings
 from genoseq.classify.context_kernels import CLASS_BITS
 from genoseq.classify.homology import homology_groups
-from genoseq.classify.sequences import SequenceInputError, check_labels, check_sequences, check_threads
+from genoseq.classify.sequences import LONGEST_WHOLE, SequenceInputError, check_labels, check_sequences, check_threads
 from genoseq.seqs.alphabet import COMPLEMENT
 from genoseq.seqs.record import Record
 
@@ -46,8 +46,6 @@ MOST_CLASSES = 1 << CLASS_BITS
 ROWS = 40_000
 """Held-out scores that are kept, at most."""
 SHORTEST_PIECE = 100
-LONGEST = 20_000
-"""Letters of one training sequence; what is longer, genomes and contigs, is cut, so that parts of it can be held out."""
 
 
 class Calls(NamedTuple):
@@ -429,8 +427,8 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cut(sequences: list[bytes], labels: NDArray[Any]) -> tuple[list[bytes], NDArray[Any]]:
-    """Sequences of at most :data:`LONGEST` letters, longer ones in equal parts, and their labels."""
-    numbers = [-(-len(one) // LONGEST) for one in sequences]
+    """Sequences of at most :data:`LONGEST_WHOLE` letters, longer ones in equal parts, and their labels."""
+    numbers = [-(-len(one) // LONGEST_WHOLE) for one in sequences]
     if max(numbers) == 1:
         return sequences, labels
     parts = [

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from genoseq.classify.sequences import NUCLEOTIDES, PROTEIN
+from genoseq.classify.sequences import LONGEST_WHOLE, NUCLEOTIDES, PROTEIN
 from genoseq.errors import InputError, Pathlike, UsageError
 from genoseq.log import counted
 from genoseq.seqs.fastx import RecordReader
@@ -86,7 +86,10 @@ def read_labelled(sources: Sequence[str], *, labels: Pathlike | None = None, pro
     if not found.names:
         raise InputError("there are no sequences", path=sources[0] if len(sources) == 1 else None)
     _check_names(found.names, table, labels)
-    alone = [label for label, count in Counter(found.labels).items() if count == 1]
+    parts: Counter[str] = Counter()
+    for label, sequence in zip(found.labels, found.sequences, strict=True):
+        parts[label] += -(-len(sequence) // LONGEST_WHOLE)  # a genome has parts to hold out
+    alone = [label for label, count in parts.items() if count == 1]
     if alone:
         what, whose = ("1 class has", "its") if len(alone) == 1 else (f"{len(alone):,} classes have", "their")
         log.warning("%s one sequence only (%s): %s probabilities cannot be checked", what, _some(alone), whose)

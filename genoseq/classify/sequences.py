@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from genoseq.errors import InputError
 from genoseq.seqs.alphabet import UPPER
 
-__all__ = ["Alphabet", "SequenceInputError", "check_labels", "check_sequences", "check_threads"]
+__all__ = ["LONGEST_WHOLE", "Alphabet", "SequenceInputError", "check_labels", "check_sequences", "check_threads"]
 
 Alphabet = Literal["nucleotide", "protein"]
 
@@ -23,6 +23,8 @@ PROTEIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*"
 NOT_BASES = b"EFILPQZJO*"  # letters of proteins that no nucleotide code uses
 NUCLEOTIDES = bytes(int(letter) for letter in np.flatnonzero(UPPER))
 PLAIN = b"ACGTUN"
+LONGEST_WHOLE = 20_000
+"""Letters of a training sequence that is learned whole; longer ones, genomes and contigs, are cut: parts can be held out."""
 TELLING = 30  # residues; a protein of A, C, G, T and N alone is then no protein (0.3 ** 30 by its composition)
 
 

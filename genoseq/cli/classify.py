@@ -174,7 +174,7 @@ def evaluate(
     seed: int,
     threads: int,
 ) -> None:
-    """Say how well LABELLED sequences (as for `fit`) are told apart: by random folds, and by folds without shared homology.
+    """Say how well LABELLED sequences (as for `fit`) are told apart: by random folds, and by folds without close relatives.
 
     The second is the honest figure for sequences unlike those in training. Both come with 95 % intervals and with what
     the training part of the split gives away.

@@ -125,18 +125,25 @@ def test_windows_along_contigs(genoseq: Runner, folder: Path, model: Path, tmp_p
 
 
 def test_evaluate_gives_both_splits(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
+    groups = [
+        (f"{label}{k}-{i} label={label}", one[i:] + one[:i])
+        for label in "ab"
+        for k in range(4)
+        for one in family(1)
+        for i in range(3)
+    ]
     done = genoseq(
-        "classify", "evaluate", folder / "headers.fa", "--mode", "nucleotide", "--folds", 2, "--seed", 1,
+        "classify", "evaluate", fasta(tmp_path / "groups.fa", groups), "--mode", "nucleotide", "--folds", 2, "--seed", 1,
         "-o", tmp_path / "e.json", "--figure", tmp_path / "e.svg",
     )  # fmt: skip
+    assert done.status == 0, done.err
     rows = [line.split("\t") for line in done.out.decode().splitlines()]
-    assert done.status in (0, 1)
-    if done.status == 0:
-        assert [row[0] for row in rows] == ["split", "random", "homology"]
-        content = json.loads((tmp_path / "e.json").read_text())
-        assert content["format"] == "genoseq.classify-evaluation" and content["classes"] == ["a", "b"]
-        assert sum(map(sum, content["confusion"]["random"])) == 22
-        assert "<svg" in (tmp_path / "e.svg").read_text()
+    assert [row[0] for row in rows] == ["split", "random", "homology"]
+    assert [row[2] for row in rows[1:]] == ["8", "8"]  # groups
+    content = json.loads((tmp_path / "e.json").read_text())
+    assert content["format"] == "genoseq.classify-evaluation" and content["classes"] == ["a", "b"]
+    assert sum(map(sum, content["confusion"]["random"])) == 24
+    assert "<svg" in (tmp_path / "e.svg").read_text()
 
 
 def test_modes_strands_and_codes_reach_the_model(genoseq: Runner, folder: Path, model: Path, tmp_path: Path) -> None:
