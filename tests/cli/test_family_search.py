@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from aligned_families import LETTERS, family_rows
 from runs import Runner
+from tiny_proteins import save_esm2
 
 ROWS = family_rows(30, 80, seed=3)
 
@@ -122,3 +123,45 @@ def test_bad_input(
     monkeypatch.chdir(folder)
     done = genoseq("family", "search", *arguments)
     assert done.status == status and message in done.err and "Traceback" not in done.err
+
+
+def test_only_the_nearest_by_embeddings(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
+    net = save_esm2(tmp_path / "esm")
+    assert genoseq("embed", folder / "db.fa", "-m", net, "-o", tmp_path / "db.npz", "-t", 1).status == 0
+    base = ("family", "search", folder / "wt.fa", folder / "db.fa", "--iterations", 1)
+    assert genoseq(*base, "-o", tmp_path / "all.a3m", "--hits", tmp_path / "all.tsv").status == 0
+    near = ("--near", tmp_path / "db.npz")
+    every = genoseq(*base, *near, "-t", 1)
+    assert every.out == (tmp_path / "all.a3m").read_bytes()
+    some = genoseq(*base, *near, "--nearest", 20, "--hits", tmp_path / "some.tsv", "-o", tmp_path / "some.a3m")
+    assert some.status == 0 and "looking at 20 sequences nearest to the query, of 87" in some.err
+    assert "among 87 sequences" in some.err
+    head, _, *rows = (tmp_path / "some.tsv").read_text().splitlines()
+    assert json.loads(head[1:])["nearest"] == 20
+    lines = (tmp_path / "all.tsv").read_text().splitlines()
+    # the same E-values, but for the conditional one, which HMMER gives among what was looked at and passed
+    assert 0 < len(rows) <= 20 and {_unconditional(row) for row in rows} < {_unconditional(row) for row in lines[2:]}
+    moved = net.rename(tmp_path / "moved")
+    failed = genoseq(*base, *near)
+    assert failed.status == 1 and str(net) in failed.err
+    again = genoseq(*base, *near, "--nearest", 20, "--near-model", moved, "-o", tmp_path / "again.a3m")
+    assert again.status == 0 and (tmp_path / "again.a3m").read_bytes() == (tmp_path / "some.a3m").read_bytes()
+
+
+def _unconditional(row: str) -> tuple[str, ...]:
+    fields = row.split("\t")
+    return tuple(fields[:5] + fields[6:])
+
+
+def test_what_near_does_not_go_with(genoseq: Runner, folder: Path, tmp_path: Path) -> None:
+    done = genoseq("family", "search", folder / "wt.fa", folder / "db.fa", "--nearest", 5)
+    assert done.status == 2 and "are about --near" in done.err
+    net = save_esm2(tmp_path / "esm")
+    (tmp_path / "x.fa").write_text(">x\nMKTAYIAKQR\n")
+    assert genoseq("embed", tmp_path / "x.fa", "-m", net, "-o", tmp_path / "x.npz", "-t", 1).status == 0
+    done = genoseq("family", "search", folder / "wt.fa", folder / "db.fa", "--near", tmp_path / "x.npz")
+    assert done.status == 1 and "db.fa: has no sequence 'x', which is to be looked at" in done.err
+    done = genoseq(
+        "family", "search", folder / "family.a3m", folder / "db.fa", "--wild-type", "none", "--near", tmp_path / "x.npz"
+    )
+    assert done.status == 2 and "say which row it is" in done.err

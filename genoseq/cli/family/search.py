@@ -20,6 +20,7 @@ __all__ = ["search"]
 log = logging.getLogger("genoseq.family")
 
 FORMAT, VERSION = "genoseq.family-hits", 2
+NEAREST = 1000
 COLUMNS = ("name", "start", "end", "evalue", "bits", "part_c_evalue", "part_i_evalue", "part_bits", "coverage", "identity")
 
 
@@ -50,6 +51,14 @@ COLUMNS = ("name", "start", "end", "evalue", "bits", "part_c_evalue", "part_i_ev
     show_default=True,
     help="Write only hits that cover this share of the query.",
 )
+@click.option(
+    "--near",
+    "embeddings",
+    metavar="NPZ",
+    help="Look only at the sequences nearest to QUERY by these embeddings of DATABASE (`genoseq embed`).",
+)
+@click.option("--nearest", type=Whole(1), metavar="N", help="With --near: so many sequences. Default: 1000.")
+@click.option("--near-model", metavar="NAME|DIR", help="With --near: where its net lies now. Default: where it lay then.")
 @wild_type_option
 @format_option
 @threads_option
@@ -64,6 +73,9 @@ def search(
     evalue: float,
     bits_per_residue: float | None,
     min_coverage: float,
+    embeddings: str | None,
+    nearest: int | None,
+    near_model: str | None,
     wild_type: str,
     alignment_format: str | None,
     threads: int,
@@ -77,6 +89,8 @@ def search(
     given = click.core.ParameterSource.COMMANDLINE
     if bits_per_residue is not None and context.get_parameter_source("evalue") is given:
         raise click.UsageError("--evalue and --bits-per-residue contradict each other")
+    if embeddings is None and (nearest is not None or near_model is not None):
+        raise click.UsageError("--nearest and --near-model are about --near")
     if query == database == "-":
         raise click.UsageError("only one of QUERY and DATABASE can be standard input")
     from genoseq.cli.targets import check_targets, target_of
@@ -89,9 +103,10 @@ def search(
     output = target_of(output)
     if output is None and hits_path is not None and target_of(hits_path) is None:
         raise click.UsageError("the alignment and --hits cannot both go to standard output")
-    check_targets([output] + ([target_of(hits_path)] if hits_path else []), [query, database])
+    check_targets([output] + ([target_of(hits_path)] if hits_path else []), [query, database, embeddings])
     alignment = read_alignment(query, query=query_of(wild_type), format=alignment_format)  # type: ignore[arg-type]
     single = len(alignment) == 1 and alignment.query is not None
+    only = _near(alignment.query, embeddings, nearest or NEAREST, near_model, threads) if embeddings is not None else None
     found = search_homologues(
         str(alignment.query) if single else alignment,
         database,
@@ -99,6 +114,7 @@ def search(
         start=alignment.start,
         iterations=iterations,
         inclusion=Inclusion(evalue, bits_per_residue),
+        only=only,
         threads=threads,
     )
     kept = found.aligned.alignment
@@ -109,7 +125,9 @@ def search(
     rows = zip(names, written_names(found.aligned.alignment), found.aligned.rows, strict=True)
     print_rows(((written, row) for name, written, row in rows if name in chosen), output)
     if hits_path is not None:
-        settings = {"iterations": iterations, "evalue": evalue, "bits_per_residue": bits_per_residue}
+        settings: dict[str, object] = {"iterations": iterations, "evalue": evalue, "bits_per_residue": bits_per_residue}
+        if only is not None:
+            settings |= {"near": embeddings, "nearest": len(only)}
         asked = names[0] if alignment.query is not None else "standard input" if query == "-" else Path(query).name
         _write_hits(found, chosen, hits_path, {"query": asked, "database": database, **settings})
     log.info(
@@ -120,6 +138,20 @@ def search(
     )
     if alignment.query is None:
         warn_of_no_query(output)
+
+
+def _near(query: str | None, path: str, number: int, model: str | None, threads: int) -> frozenset[str]:
+    """Names of the sequences whose embeddings are nearest to the query's."""
+    from genoseq.cli.family.model_source import torch_threads
+    from genoseq.families.alignments.near import read_database_embeddings
+
+    if query is None:
+        raise click.UsageError("--near embeds the wild type of QUERY, and it has none: say which row it is (--wild-type)")
+    found = read_database_embeddings(path)
+    with torch_threads(threads):
+        names = found.nearest(found.embed(query, model=model), number)
+    log.info("looking at %s sequences nearest to the query, of %s", f"{len(names):,}", f"{len(found.names):,}")
+    return names
 
 
 def _write_hits(found: Homologues, chosen: set[str], path: str, metadata: dict[str, object]) -> None:

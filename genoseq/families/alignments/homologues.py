@@ -124,6 +124,7 @@ def search_homologues(
     start: int = 0,
     iterations: int = 3,
     inclusion: Inclusion | None = None,
+    only: frozenset[str] | None = None,
     threads: int = 1,
     block: int = BLOCK,
 ) -> Homologues:
@@ -137,11 +138,12 @@ def search_homologues(
         start: number of its first residue, from 0, where it is a sequence.
         iterations: searches at most; 1 is phmmer's or hmmsearch's.
         inclusion: which hits are homologues; E-value .001 unless given.
+        only: names of the sequences to look at; all, unless given. E-values of sequences count all in the file.
         threads: threads; they do not change the result.
         block: residues of the file that are searched at a time; it does not change the result.
 
     Raises:
-        InputError: the file or the query cannot be read, or holds no proteins.
+        InputError: the file or the query cannot be read, or holds no proteins; a name of ``only`` is not in the file.
         UsageError: a threshold or number of iterations that makes no sense.
     """
     if iterations < 1:
@@ -153,7 +155,7 @@ def search_homologues(
     else:
         wild_type, name, start = query.query, query.names[0] if query.query else name, query.start
         profile = profile_of(query, name="query")
-    source = _Database(database, block)
+    source = _Database(database, block, only)
     found: set[tuple[str, int, int]] | set[str] = set()
     converged = False
     for number in range(1, iterations + 1):
@@ -173,9 +175,10 @@ def search_homologues(
 class _Database:
     """Blocks of the file's sequences, from memory where they fit; a sequence's name is its number in the file."""
 
-    def __init__(self, path: Pathlike, block: int) -> None:
+    def __init__(self, path: Pathlike, block: int, only: frozenset[str] | None = None) -> None:
         self.path = path
         self.block = block
+        self.only = only
         self.names: list[str] = []
         self._kept: list[DigitalSequenceBlock[Any]] | None = []
         self._too_long = 0
@@ -187,11 +190,14 @@ class _Database:
             if residues > IN_MEMORY:
                 self._kept = None
             if self._kept is not None:
-                self._kept.append(digital_block(proteins, first=first))
+                self._kept.append(digital_block(proteins, first=first, only=only))
         if self._too_long:
             log.warning("%s: left out %s of more than %s residues", path, counted(self._too_long, "sequence"), f"{LONGEST:,}")
         if not self.names:
             raise InputError("holds no sequences", path=path)
+        missing = (only or frozenset()).difference(self.names)
+        if missing:
+            raise InputError(f"has no sequence {min(missing)!r}, which is to be looked at", path=path)
         if self._kept is None and str(path) == "-":
             raise InputError("is too large to be kept in memory", path=path, remedy="give it as a file")
 
@@ -202,7 +208,7 @@ class _Database:
             return
         first = 0
         for proteins in self._read():
-            yield digital_block(proteins, first=first)
+            yield digital_block(proteins, first=first, only=self.only)
             first += len(proteins)
 
     def _read(self) -> Iterator[list[Protein]]:

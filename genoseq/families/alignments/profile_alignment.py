@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -179,14 +179,20 @@ def align_proteins(reference: Alignment, proteins: Iterable[Protein], *, keep: b
     )
 
 
-def digital_block(proteins: Sequence[Protein], *, first: int = 0) -> DigitalSequenceBlock[Any]:
-    """The sequences as HMMER takes them, named by their numbers, counted from ``first``."""
+def digital_block(
+    proteins: Sequence[Protein], *, first: int = 0, only: Container[str] | None = None
+) -> DigitalSequenceBlock[Any]:
+    """The sequences as HMMER takes them, named by their numbers, counted from ``first``; with ``only``, those of these names."""
     from pyhmmer import easel
 
     alphabet = amino_alphabet()
     return easel.DigitalSequenceBlock(
         alphabet,
-        [easel.TextSequence(name=str(at), sequence=one.sequence).digitize(alphabet) for at, one in enumerate(proteins, first)],
+        [
+            easel.TextSequence(name=str(at), sequence=one.sequence).digitize(alphabet)
+            for at, one in enumerate(proteins, first)
+            if only is None or one.name in only
+        ],
     )
 
 
