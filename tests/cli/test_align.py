@@ -610,6 +610,7 @@ def test_details(genoseq: Runner, index: Path, pairs: tuple[Path, Path], monkeyp
     ]
     assert any(line.startswith("genoseq: inserts: ") and "learned from 60 clear pairs" in line for line in lines)
     assert any(line.startswith("genoseq: mapping: 100% of ") and line.endswith("; 120 reads, 120 mapped") for line in lines)
+    monkeypatch.setattr("genoseq.log.LINE_EVERY", 100.0)
     assert len(genoseq("align", *pairs, "-x", index).err.splitlines()) == 1
 
 

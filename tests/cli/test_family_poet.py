@@ -197,7 +197,7 @@ def test_generation(run: Run, folder: Path) -> None:
     assert all(t[0] == "M" and t[2] in "KR" and t[4] == t[6] == "W" and 9 <= len(t) <= 12 for t in texts) and len(texts) == 3
     rare = run("generate", *base, "-n", "3", "--motif", "WWWWWW", "--tries", "1", "--max-length", "20")
     assert rare.stdout == "" and "broke a rule each time (1)" in rare.stderr
-    long = ["generate", *base, "-n", "12", "--top-k", "2", "--max-length", "30", "--min-length", "30"]
+    long = ["generate", *base, "-n", "12", "--top-k", "4", "--max-length", "30", "--min-length", "30"]
     loose, strict = (run(*long, *extra).stdout.splitlines()[1::2] for extra in ([], ["--max-repeats", "0", "--tries", "1"]))
     assert strict == [text for text in loose if repeated_share(text) == 0] and 0 < len(strict) < len(loose) == 12
 
