@@ -67,16 +67,18 @@ class DatabaseEmbeddings(NamedTuple):
 
         Raises:
             InputError: the net cannot be loaded.
-            UsageError: it is another net than that of the file.
+            UsageError: it is another net or tokenizer than that of the file.
         """
         from genoseq.checkpoints.loading import load
         from genoseq.infer.embedding import embed
-        from genoseq.infer.provenance import model_hash
+        from genoseq.infer.provenance import model_hash, tokenizer_hash
 
         name = model or self.model
         net, tokenizer = load(name, dtype=self.options["dtype"], device=device)
         if model_hash(net) != self.model_sha256:
             raise UsageError(f"{name} is not the net that {self.path} was made with: name that one")
+        if tokenizer is None or tokenizer_hash(tokenizer) != self.tokenizer_sha256:
+            raise UsageError(f"{self.path} was made with another tokenizer than lies beside {name}: make it again with that one")
         options = {key: self.options[key] for key in ("pool", "layer", "strand", "window", "overlap")}
         found = embed(net, tokenizer, [sequence], special=self.options["keep_special"], device=device, **options)
         query: NDArray[np.float32] = np.asarray(found.values[0], np.float32)

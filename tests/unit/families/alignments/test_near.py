@@ -58,6 +58,12 @@ def test_another_net_is_refused(file: Path, tmp_path: Path) -> None:
         read_database_embeddings(file).embed(PROTEINS[0], model=str(other))
 
 
+def test_another_tokenizer_is_refused(file: Path) -> None:
+    database = read_database_embeddings(file)._replace(tokenizer_sha256="0" * 64)
+    with pytest.raises(UsageError, match="was made with another tokenizer than lies beside"):
+        database.embed(PROTEINS[0])
+
+
 def test_other_files_are_refused(file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; make it with `genoseq embed"):
         read_database_embeddings(tmp_path / "none.npz")
