@@ -17,7 +17,7 @@ from genoseq.classify.channels import CHANNELS, Channel, letters
 from genoseq.classify.context import Flat, MixtureSettings
 from genoseq.classify.context_kernels import CLASS_BITS
 from genoseq.classify.homology import homology_groups
-from genoseq.classify.sequences import LONGEST_WHOLE, SequenceInputError, check_labels, check_sequences, check_threads
+from genoseq.classify.sequences import LONGEST_WHOLE, SILENT, SequenceInputError, check_labels, check_sequences, check_threads
 from genoseq.seqs.alphabet import COMPLEMENT
 from genoseq.seqs.record import Record
 
@@ -333,7 +333,7 @@ class ContextMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._held_out_weights = np.empty(0)
 
     def _learn(self, sequences: list[bytes], labels: NDArray[Any]) -> None:
-        sequences, labels = _cut(sequences, labels)
+        sequences, labels = _cut(sequences, labels, SILENT["protein" if self.mode == "protein" else "nucleotide"])
         flat = letters(sequences, protein=self.mode == "protein")
         numbers = np.searchsorted(self.classes_, labels).astype(np.int64)
         if not self.class_counts_.any():
@@ -426,8 +426,8 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return p
 
 
-def _cut(sequences: list[bytes], labels: NDArray[Any]) -> tuple[list[bytes], NDArray[Any]]:
-    """Sequences of at most :data:`LONGEST_WHOLE` letters, longer ones in equal parts, and their labels."""
+def _cut(sequences: list[bytes], labels: NDArray[Any], silent: bytes) -> tuple[list[bytes], NDArray[Any]]:
+    """Sequences of at most :data:`LONGEST_WHOLE` letters, longer ones in equal parts, none all ``silent``; their labels."""
     numbers = [-(-len(one) // LONGEST_WHOLE) for one in sequences]
     if max(numbers) == 1:
         return sequences, labels
@@ -437,8 +437,8 @@ def _cut(sequences: list[bytes], labels: NDArray[Any]) -> tuple[list[bytes], NDA
         for k in range(number)
     ]
     owners = np.repeat(labels, numbers)
-    telling = [bool(one.translate(None, b"N?.X*-")) for one in parts]  # a run of N may fill a part
-    return [one for one, use in zip(parts, telling, strict=True) if use], owners[np.array(telling)]
+    telling = np.array([bool(one.translate(None, silent)) for one in parts])  # a run of N may fill a part
+    return [one for one, use in zip(parts, telling, strict=True) if use], owners[telling]
 
 
 def _pieces(sequences: Flat, rng: np.random.Generator, *, reverse: bool) -> Flat:

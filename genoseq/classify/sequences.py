@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from genoseq.errors import InputError
 from genoseq.seqs.alphabet import UPPER
 
-__all__ = ["LONGEST_WHOLE", "Alphabet", "SequenceInputError", "check_labels", "check_sequences", "check_threads"]
+__all__ = ["LONGEST_WHOLE", "SILENT", "Alphabet", "SequenceInputError", "check_labels", "check_sequences", "check_threads"]
 
 Alphabet = Literal["nucleotide", "protein"]
 
@@ -23,6 +23,8 @@ PROTEIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*"
 NOT_BASES = b"EFILPQZJO*"  # letters of proteins that no nucleotide code uses
 NUCLEOTIDES = bytes(int(letter) for letter in np.flatnonzero(UPPER))
 PLAIN = b"ACGTUN"
+SILENT: dict[Alphabet, bytes] = {"nucleotide": b"N?.", "protein": b"X*"}
+"""Letters that say nothing."""
 LONGEST_WHOLE = 20_000
 """Letters of a training sequence that is learned whole; longer ones, genomes and contigs, are cut: parts can be held out."""
 TELLING = 30  # residues; a protein of A, C, G, T and N alone is then no protein (0.3 ** 30 by its composition)
@@ -86,7 +88,7 @@ def _checked(one: Any, place: int, alphabet: Alphabet, what: str, empty: bool) -
         fail(f"has the letter {chr(wrong[0])!r}, which is none of the {alphabet} letters", hint)
     if alphabet == "protein" and len(data) >= TELLING and not data.translate(None, PLAIN):
         fail("has no other letters than A C G T U N", "this is nucleotide sequence: choose alphabet='nucleotide'")
-    if not empty and not data.translate(None, b"N?." if alphabet == "nucleotide" else b"X*"):
+    if not empty and not data.translate(None, SILENT[alphabet]):
         if not data:
             fail("is empty", "remove it")
         fail(f"has no letter but {chr(data[0])}", "remove it: nothing can be told from it")
